@@ -1,0 +1,15 @@
+"""The one exception for what a user can cause."""
+
+
+class UserError(Exception):
+    """A mistake in usage or input, told in one line: what is wrong, where, and the mend.
+
+    The command line prints it on standard error and exits with 2.
+    """
+
+    def __init__(self, what: str, where: str, mend: str) -> None:
+        super().__init__(what, where, mend)
+        self.what, self.where, self.mend = what, where, mend
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.mend}"

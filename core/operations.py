@@ -1,0 +1,44 @@
+"""Operations: what a scenario or a trace asks the actors to do, as one record array.
+
+An operation names a program, the actor that runs it, and a range of gfns. Scenarios build these
+arrays, the trace importer reads them from a file, and every driver takes them.
+"""
+
+import numpy as np
+
+PROGRAMS = (
+    "access",
+    "prefault",
+    "convert",
+    "punch",
+    "allocate",
+    "host_access",
+    "numa_zap",
+    "slot_create",
+    "slot_delete",
+    "teardown",
+    "reuse",
+)
+"""Names of the programs that an operation can start; the index is the number in `program`."""
+
+PROGRAM_NUMBER = {name: number for number, name in enumerate(PROGRAMS)}
+
+WRITE = 1
+"""Flag of access, prefault and host_access: the access writes."""
+
+PRIVATE = 2
+"""Flag of convert: the range becomes private (without it: shared)."""
+
+OPERATION = np.dtype(
+    [
+        ("time_ns", "i8"),  # nanoseconds since the first event of the trace; 0 if generated
+        ("gfn", "i8"),  # first gfn of the range (slot programs: ignored)
+        ("count", "i8"),  # gfns in the range, at least 1
+        ("line", "i4"),  # line of the trace it came from; 0 if generated
+        ("program", "u1"),  # index in PROGRAMS
+        ("actor", "u1"),  # vCPUs first (0 .. vcpus - 1), then host actors
+        ("flags", "u1"),  # WRITE | PRIVATE
+        ("slot", "u1"),  # memslot number, for slot_create and slot_delete
+    ]
+)
+"""One operation, 32 bytes."""
