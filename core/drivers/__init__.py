@@ -1,0 +1,1 @@
+"""Drivers: who runs the next step."""

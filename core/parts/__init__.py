@@ -1,0 +1,1 @@
+"""What several steps share: the page allocator, the stage-2 tables, lookups. No step stands here."""

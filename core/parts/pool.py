@@ -1,0 +1,119 @@
+"""The page allocator and the account of backing, in pages of 4 KiB.
+
+Freed pages are reused last in, first out. Huge blocks are split one at a time and never merged.
+"""
+
+from gmembench.core.jit import part
+from gmembench.core.views import Record
+from gmembench.core.world import CONTENT_ZERO, PAGE_FREE, page
+
+
+@part
+def take_page(w: Record, order: int) -> int:
+    """Take a free page, or a huge block if `order` is not 0; its content stays as it was. 0 when there is none."""
+    if order != 0:
+        pfn = w["free_huge"]
+        if pfn == 0:
+            return 0
+        w["free_huge"] = page(w, pfn)["index"]
+    elif w["free_page"] != 0:
+        pfn = w["free_page"]
+        w["free_page"] = page(w, pfn)["index"]
+    else:
+        if w["fresh_page"] == w["fresh_end"]:
+            if w["free_huge"] == 0:
+                return 0
+            w["fresh_page"] = w["free_huge"]
+            w["fresh_end"] = w["free_huge"] + (1 << w["region_shift"])
+            w["free_huge"] = page(w, w["free_huge"])["index"]
+        pfn = w["fresh_page"]
+        w["fresh_page"] = pfn + 1
+    w["free_pages"] -= 1 << order
+    p = page(w, pfn)
+    p["flags"] = 0
+    p["order"] = order
+    p["lock"] = 0
+    return pfn
+
+
+@part
+def free_page(w: Record, pfn: int) -> None:
+    """Give a page, or the block it heads, back."""
+    p = page(w, pfn)
+    order = p["order"]
+    p["state"] = PAGE_FREE
+    p["refs"] = 0
+    if order != 0:
+        p["index"] = w["free_huge"]
+        w["free_huge"] = pfn
+    else:
+        p["index"] = w["free_page"]
+        w["free_page"] = pfn
+    w["free_pages"] += 1 << order
+
+
+@part
+def put_page(w: Record, pfn: int) -> None:
+    """Drop a reference; the last one frees the page."""
+    p = page(w, pfn)
+    if p["refs"] == 1:
+        free_page(w, pfn)
+    else:
+        p["refs"] = p["refs"] - 1
+
+
+@part
+def zero_pages(w: Record, pfn: int, order: int) -> None:
+    """Fill a page or a block with zeros."""
+    for i in range(pfn, pfn + (1 << order)):
+        page(w, i)["content"] = CONTENT_ZERO
+
+
+@part
+def split_block(w: Record, pfn: int, refs: int) -> None:
+    """Turn the block headed by `pfn` into single pages of the same state, `refs` references each."""
+    h = page(w, pfn)
+    for i in range(1, 1 << h["order"]):
+        p = page(w, pfn + i)
+        p["state"] = h["state"]
+        p["flags"] = h["flags"]
+        p["order"] = 0
+        p["lock"] = 0
+        p["refs"] = refs
+        p["index"] = h["index"] + i
+        p["node"] = h["node"]
+    h["order"] = 0
+
+
+@part
+def account_private(w: Record, pages: int) -> None:
+    """Private backing grew (or shrank) by `pages`."""
+    w["private_pages"] += pages
+    if w["private_pages"] > w["private_pages_peak"]:
+        w["private_pages_peak"] = w["private_pages"]
+    account_total(w)
+
+
+@part
+def account_shared(w: Record, pages: int) -> None:
+    """Shared backing grew (or shrank) by `pages`."""
+    w["shared_pages"] += pages
+    if w["shared_pages"] > w["shared_pages_peak"]:
+        w["shared_pages_peak"] = w["shared_pages"]
+    account_total(w)
+
+
+@part
+def account_total(w: Record) -> None:
+    """Keep the peak of all backing."""
+    total = w["private_pages"] + w["shared_pages"]
+    if total > w["backing_pages_peak"]:
+        w["backing_pages_peak"] = total
+
+
+@part
+def account_double(w: Record, pages: int) -> None:
+    """`pages` more (or fewer) gfns are backed twice."""
+    w["double_backed_pages"] += pages
+    if w["double_backed_pages"] > w["double_backed_pages_peak"]:
+        w["double_backed_pages_peak"] = w["double_backed_pages"]

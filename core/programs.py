@@ -1,0 +1,298 @@
+"""Rows, programs and designs, the edits that make one from another, and their assembly into arrays.
+
+A design is a set of programs. A program is a list of rows. A row names a step, its operands, and
+where each outcome of the step leads: to the next row, to a label, or to another row's name.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+
+from gmembench.core.errors import UserError
+from gmembench.core.operations import PROGRAMS
+from gmembench.core.outcomes import CODE, NEXT, OUTCOMES
+from gmembench.core.rows import END, OPERANDS, ROW
+from gmembench.core.steps.registry import Step, all_steps
+
+
+
+@cache
+def steps_by_name() -> dict[str, Step]:
+    """All steps by their name `family.function`."""
+    return {item.name: item for item in all_steps()}
+
+
+@cache
+def _step_codes() -> dict[str, int]:
+    return {item.name: code for code, item in enumerate(all_steps())}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. `name` is unique in its program; `step` is a step's name, or `hook:<name>` for hardware rows.
+
+    `to`: outcome -> label or row name or "END". `labels`: names by which other rows lead here.
+    `place` and `site` override those of the step where one step stands at several points of the kernel.
+    """
+
+    name: str
+    step: str
+    to: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    operands: Mapping[str, int] = field(default_factory=dict)
+    place: str = ""
+    site: str = ""
+
+    @property
+    def phase(self) -> str:
+        """The name without its last part."""
+        return self.name.rpartition(".")[0]
+
+
+def row(
+    name: str,
+    to: Mapping[str, str] | None = None,
+    *,
+    step: str = "",
+    at: str = "",
+    place: str = "",
+    site: str = "",
+    **operands: int,
+) -> Row:
+    """A row whose step, unless given, is the last two parts of its name. `at`: its labels, separated by spaces."""
+    return Row(name, step or ".".join(name.split(".")[-2:]), to or {}, tuple(at.split()), operands, place, site)
+
+
+def hook(name: str, *, at: str = "") -> Row:
+    """A place at which the hardware adds its own rows, perhaps none."""
+    return Row(f"hw.{name}", f"hook:{name}", labels=tuple(at.split()))
+
+
+def elsewhere(rows: Iterable[Row], place: str, site: str) -> tuple[Row, ...]:
+    """The same rows standing at another point of the kernel: their place and site are overridden."""
+    return tuple(replace(r, place=place, site=site) for r in rows)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A named list of rows. Edits return a new program; labels stay where they are when a row leaves."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    def full_name(self, r: Row) -> str:
+        """`program.phase.step`, unique in the design."""
+        return r.name if r.name.startswith(f"{self.name}.") else f"{self.name}.{r.name}"
+
+    def span(self, name: str) -> range:
+        """Positions of a row, or of the rows of a phase; they must be adjacent.
+
+        Raises UserError if there are none.
+        """
+        short = name.removeprefix(f"{self.name}.")
+        wanted = {name, short, f"{self.name}.{short}"}
+        exact = [i for i, r in enumerate(self.rows) if r.name in wanted]
+        found = exact or [i for i, r in enumerate(self.rows) if any(r.name.startswith(f"{n}.") for n in wanted)]
+        if not found:
+            raise UserError(
+                f"no row or phase {name!r}", f"program {self.name}", "choose one of `gmembench list rows --json`"
+            )
+        return range(found[0], found[-1] + 1)
+
+    def _without(self, span: range) -> tuple[Row, ...]:
+        labels = tuple(label for i in span for label in self.rows[i].labels)
+        after = list(self.rows[span.stop :])
+        if after:
+            after[0] = replace(after[0], labels=labels + after[0].labels)
+        elif labels:
+            raise UserError(f"labels {labels} would lead nowhere", f"program {self.name}", "keep its last row")
+        return (*self.rows[: span.start], *after)
+
+    def without(self, name: str) -> "Program":
+        """Leave out a row or a phase."""
+        return replace(self, rows=self._without(self.span(name)))
+
+    def moved(self, name: str, before: str) -> "Program":
+        """Move a row or a phase to just before another row."""
+        span = self.span(name)
+        taken = tuple(replace(r, labels=()) for r in self.rows[span.start : span.stop])
+        rest = replace(self, rows=self._without(span))
+        return rest._inserted(taken, before)
+
+    def swapped(self, first: str, second: str) -> "Program":
+        """Exchange two rows; labels stay at their positions."""
+        i, j = self.span(first).start, self.span(second).start
+        rows = list(self.rows)
+        a, b = rows[i], rows[j]
+        rows[i], rows[j] = replace(b, labels=a.labels), replace(a, labels=b.labels)
+        return replace(self, rows=tuple(rows))
+
+    def _changed(self, name: str, **changes: object) -> "Program":
+        rows = list(self.rows)
+        position = self.span(name).start
+        rows[position] = replace(rows[position], **changes)  # type: ignore[arg-type]  # fields of Row by name
+        return replace(self, rows=tuple(rows))
+
+    def redirected(self, name: str, outcome: str, label: str) -> "Program":
+        """Let an outcome of a row lead elsewhere."""
+        old = self.rows[self.span(name).start]
+        return self._changed(name, to={**old.to, outcome: label})
+
+    def replaced(self, name: str, step: str) -> "Program":
+        """Let a row run another step."""
+        return self._changed(name, step=step)
+
+    def with_operand(self, name: str, **operands: int) -> "Program":
+        """Give a row other operands."""
+        old = self.rows[self.span(name).start]
+        return self._changed(name, operands={**old.operands, **operands})
+
+    def inserted(self, new: Row, before: str) -> "Program":
+        """Insert a row before another."""
+        return self._inserted((new,), before)
+
+    def _inserted(self, new: tuple[Row, ...], before: str) -> "Program":
+        position = self.span(before).start
+        target = self.rows[position]
+        first = replace(new[0], labels=(*target.labels, *new[0].labels))
+        rest = (replace(target, labels=()), *self.rows[position + 1 :])
+        return replace(self, rows=(*self.rows[:position], first, *new[1:], *rest))
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design: its programs, and what a world needs to run them.
+
+    `kernel`: the version whose order it follows. `not_applicable`: program -> why this design has no
+    such operation. `file`: private memory comes from a file. `private_memory`: gfns have an attribute.
+    `zap_by_root`: deleting a memslot invalidates the root. `sizes`: page sizes of the shared side.
+    """
+
+    name: str
+    kernel: str
+    doc: str
+    programs: Mapping[str, Program]
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
+    file: bool = False
+    private_memory: bool = False
+    zap_by_root: bool = False
+    sizes: tuple[str, ...] = ("4K", "2M")
+
+    def edited(self, name: str, **programs: Program) -> "Design":
+        """The same design under another name with some programs replaced."""
+        return replace(self, name=name, programs={**self.programs, **programs})
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the memory encryption of the CPU adds: the rows of its hooks, and its rules.
+
+    `hooks`: hook name -> rows, none by default. `separate_roots`: private and shared entries stand under
+    different roots. `classify`: the step that tells a private access.
+    """
+
+    name: str
+    doc: str
+    separate_roots: bool
+    classify: str
+    hooks: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RowInfo:
+    """What a report says of a row: its full name, step, and where in the kernel it stands."""
+
+    name: str
+    program: str
+    step: Step
+    place: str
+    site: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """A design assembled for a hardware.
+
+    `rows`: ROW array. `targets`: i4 array, (row, outcome) -> row or END. `entries`: i8 array, program
+    number -> first row, -1 where the design has no such program. `info`: one RowInfo a row.
+    """
+
+    design: Design
+    hardware: Hardware
+    rows: np.ndarray
+    targets: np.ndarray
+    entries: np.ndarray
+    info: tuple[RowInfo, ...]
+
+
+def with_hardware(program: Program, hardware: Hardware) -> Program:
+    """The program with each hook replaced by the hardware's rows; labels of an empty hook go to the next row."""
+    rows: list[Row] = []
+    pending: tuple[str, ...] = ()
+    for r in program.rows:
+        name = r.step.removeprefix("hook:")
+        new = hardware.hooks.get(name, ()) if name != r.step else (r,)
+        if not new:
+            pending += r.labels
+            continue
+        labels = pending + (r.labels if name == r.step else r.labels + new[0].labels)
+        rows += [replace(new[0], labels=labels), *new[1:]]
+        pending = ()
+    return replace(program, rows=tuple(rows))
+
+
+def _resolve(program: Program, base: int) -> dict[str, int]:
+    places = {"END": END}
+    for position, r in enumerate(program.rows, base):
+        for label in (r.name, *r.labels):
+            if label in places:
+                raise ValueError(f"program {program.name}: two rows are called {label!r}")
+            places[label] = position
+    return places
+
+
+def _fill_row(record: np.ndarray, targets: np.ndarray, r: Row, position: int, last: bool, places: dict[str, int]) -> None:
+    code = _step_codes().get(r.step)
+    if code is None:
+        raise ValueError(f"row {r.name}: no step {r.step!r}")
+    record["step"] = code
+    for name, value in r.operands.items():
+        if name not in OPERANDS:
+            raise ValueError(f"row {r.name}: no operand {name!r}")
+        record[name] = value
+    allowed = {"next", "again", "yield", *steps_by_name()[r.step].outcomes}
+    for outcome, label in r.to.items():
+        if outcome not in allowed or label not in places:
+            raise ValueError(f"row {r.name}: {outcome} -> {label}: no such outcome of {r.step}, or no such label")
+        targets[CODE[outcome]] = places[label]
+    missing = set(steps_by_name()[r.step].outcomes) - set(r.to)
+    if missing:
+        raise ValueError(f"row {r.name}: {', '.join(sorted(missing))} of {r.step} leads nowhere")
+    targets[CODE["again"]] = places[r.to["again"]] if "again" in r.to else position
+    if "next" in r.to or last:
+        record["jump"] = 1
+        targets[NEXT] = places[r.to["next"]] if "next" in r.to else END
+
+
+def assemble(design: Design, hardware: Hardware) -> Code:
+    """Assemble all programs of a design. Raises ValueError, naming the row, if the data do not fit together."""
+    programs = [with_hardware(design.programs[name], hardware) for name in PROGRAMS if name in design.programs]
+    total = sum(len(p.rows) for p in programs)
+    rows = np.zeros(total, ROW)
+    targets = np.full((total, len(OUTCOMES)), END, np.int32)
+    entries = np.full(len(PROGRAMS), -1, np.int64)
+    info: list[RowInfo] = []
+    base = 0
+    for program in programs:
+        entries[PROGRAMS.index(program.name)] = base
+        places = _resolve(program, base)
+        for position, r in enumerate(program.rows, base):
+            r = replace(r, step=hardware.classify) if r.step == "fault.classify" else r
+            last = position == base + len(program.rows) - 1
+            _fill_row(rows[position : position + 1], targets[position], r, position, last, places)
+            item = steps_by_name()[r.step]
+            info.append(RowInfo(program.full_name(r), program.name, item, r.place or item.place, r.site or item.site))
+        base += len(program.rows)
+    return Code(design, hardware, rows, targets, entries, tuple(info))

@@ -1,0 +1,73 @@
+"""Guest entry and exit: vcpu_enter_guest and its requests (x86.c:8070-8480)."""
+
+from gmembench.core.jit import part
+from gmembench.core.outcomes import FAULT, GUEST, KICKED, NEXT, PENDING
+from gmembench.core.steps.registry import step
+from gmembench.core.views import Record
+from gmembench.core.world import IN_GUEST, OUTSIDE_GUEST, REQUEST_FREE_ROOTS, REQUEST_TLB_FLUSH
+
+
+@part
+def serve(w: Record, a: Record) -> None:
+    """Do what was requested: flush the TLB by ageing it, drop an invalid root."""
+    if a["requests"] & REQUEST_TLB_FLUSH:
+        a["tlb_generation"] += 1
+    if a["requests"] & REQUEST_FREE_ROOTS:
+        a["root"] = -1
+        a["tlb_generation"] += 1
+    a["requests"] = 0
+
+
+@step("kvm-fault", "state", "vcpu_run", ("guest",))
+def resume(w: Record, a: Record, r: Record) -> int:
+    """A vCPU that is still in the guest goes on there; another one begins at the top of the run loop."""
+    if a["mode"] == IN_GUEST:
+        return GUEST
+    return NEXT
+
+
+@step("kvm-fault", "state", "vcpu_enter_guest")
+def service_requests(w: Record, a: Record, r: Record) -> int:
+    """Serve the requests that other CPUs left: a requested TLB flush happens here, at entry."""
+    if a["requests"] != 0:
+        serve(w, a)
+    return NEXT
+
+
+@step("kvm-fault", "state", "kvm_mmu_reload")
+def load_root(w: Record, a: Record, r: Record) -> int:
+    """Load the current root if the vCPU has none."""
+    if a["root"] < 0:
+        a["root"] = w["root"]
+    return NEXT
+
+
+@step("kvm-fault", "state", "vcpu_enter_guest")
+def set_in_guest(w: Record, a: Record, r: Record) -> int:
+    """Publish IN_GUEST_MODE: from here on a request needs an IPI. The load of the requests comes after it."""
+    a["mode"] = IN_GUEST
+    return NEXT
+
+
+@step("kvm-fault", "check", "kvm_vcpu_exit_request", ("pending",))
+def recheck_requests(w: Record, a: Record, r: Record) -> int:
+    """Look for requests again after publishing the mode (the other half of the barrier pair)."""
+    if a["requests"] != 0:
+        return PENDING
+    return NEXT
+
+
+@step("kvm-fault", "state", "vcpu_enter_guest")
+def set_outside(w: Record, a: Record, r: Record) -> int:
+    """Publish OUTSIDE_GUEST_MODE: whoever waits for this vCPU's acknowledgement goes on."""
+    a["mode"] = OUTSIDE_GUEST
+    return NEXT
+
+
+@step("kvm-fault", "check", "kvm_handle_exit", ("kicked", "fault"))
+def decode(w: Record, a: Record, r: Record) -> int:
+    """Tell a kick from a stage-2 fault."""
+    if a["kicked"] != 0:
+        a["kicked"] = 0
+        return KICKED
+    return FAULT

@@ -1,0 +1,405 @@
+"""The state: one contiguous buffer that holds a header and arrays of records.
+
+The dtypes below are the data dictionary. A snapshot is a copy of the buffer, and every distance in
+the header is relative to the header itself, so a copy works wherever it lies. Large worlds keep 21
+bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 22 a page in `PAGE`: 43 bytes a gfn with one
+backing, 71 with two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmembench.core.errors import UserError
+from gmembench.core.jit import element_getter, header_getter, nested_getter
+
+# --- spte bits ---
+SPTE_PRESENT = 1
+SPTE_FROZEN = 2
+SPTE_HUGE = 4
+"""The entry maps a whole region (2M); it stands at the region's first gfn."""
+
+# --- host page table entry of the VMM ---
+HPTE_NONE, HPTE_RW, HPTE_PROTNONE, HPTE_MIGRATION = 0, 1, 2, 3
+HPTE_STATE = 3
+HPTE_HUGE = 4
+
+# --- frame ---
+ATTR_PRIVATE = 1
+
+# --- page ---
+PAGE_FREE, PAGE_FILE, PAGE_ANON = 0, 1, 2
+PG_IN_MAPPING, PG_UPTODATE, PG_LRU_BATCH, PG_POISONED = 1, 2, 4, 8
+CONTENT_ZERO, CONTENT_DATA, CONTENT_JUNK = 0, 1, 2
+
+# --- life of an object ---
+LIFE_UNUSED, LIFE_BUILDING, LIFE_READY, LIFE_INVALID, LIFE_GONE, LIFE_FREED = 0, 1, 2, 3, 4, 5
+FILE_LIVE, FILE_DYING, FILE_FREED = 0, 1, 2
+
+# --- vCPU ---
+OUTSIDE_GUEST, IN_GUEST = 0, 1
+REQUEST_TLB_FLUSH, REQUEST_FREE_ROOTS = 1, 2
+
+SPTE = np.dtype([("pfn", "u4"), ("bits", "u1")])
+"""A leaf stage-2 entry."""
+
+FRAME = np.dtype(
+    [
+        ("spte", SPTE, (2,)),  # by root: kind where roots are separate, else number of the root in use
+        ("attr", "u1"),  # ATTR_PRIVATE
+        ("hpte", "u1"),  # host mapping of the VMM: HPTE_*
+        ("hpfn", "u4"),  # page of the host mapping; kept while protnone
+        ("gen_private", "u2"),  # oracle: generation of the last write to the private copy
+        ("gen_shared", "u2"),  # oracle: generation of the last write to the shared copy
+        ("oracle", "u1"),  # oracle: ORACLE_*
+    ]
+)
+"""What belongs to a gfn (and to the hva behind it)."""
+
+ORACLE_ZERO_PRIVATE, ORACLE_ZERO_SHARED, ORACLE_PUNCHING = 1, 2, 4
+"""Oracle, out of the programs' reach: which copies were legally emptied; a punch is in flight."""
+
+CACHE = np.dtype(
+    [
+        ("pfn", "u4"),  # folio at this index of the file; 0 none
+        ("slot", "u1"),  # binding: slot object + 1; 0 none
+        ("tag", "u1"),  # tag of that slot object when it was bound
+    ]
+)
+"""One index of the guest_memfd file: its page cache and its bindings."""
+
+PAGE = np.dtype(
+    [
+        ("state", "u1"),  # PAGE_*
+        ("flags", "u1"),  # PG_*
+        ("refs", "u2"),  # references: page cache or PTE, and every taker
+        ("pins_short", "u1"),
+        ("pins_long", "u1"),
+        ("order", "u1"),  # 0, or the region's order at the head of a huge page
+        ("node", "u1"),  # NUMA node
+        ("lock", "u2"),  # folio lock: actor + 1; 0 free
+        ("index", "u4"),  # file index or gfn it backs; next free page while free
+        ("content_gfn", "u4"),
+        ("content_gen", "u2"),
+        ("content", "u1"),  # CONTENT_*
+        ("hw", "u1"),  # owner table of the hardware
+    ]
+)
+"""A physical page."""
+
+REGION = np.dtype([("mixed", "u1"), ("table", "u1"), ("rmap", "u2")])
+"""A region of one level: mixed attributes (a flag), page table linked below it."""
+
+TLB = np.dtype([("gfn", "i4"), ("pfn", "u4"), ("generation", "i4")])
+"""A cached translation of a vCPU or of a host thread; valid if its generation is its owner's."""
+
+SLOT = np.dtype(
+    [
+        ("life", "u1"),  # LIFE_*
+        ("tag", "u1"),  # changes when the object is reused
+        ("number", "u1"),  # slot number of the VMM
+        ("active", "u1"),  # in the active set
+        ("bound", "u1"),  # in the file's bindings
+        ("gmem_only", "u1"),  # all faults go to the file
+        ("twin", "u1"),  # INVALID copy: the object it was copied from
+        ("file", "i2"),  # guest_memfd file; -1 none
+        ("base", "i8"),  # first gfn
+        ("npages", "i8"),
+        ("pgoff", "i8"),  # first index in the file
+    ]
+)
+"""A memslot object."""
+
+FILE = np.dtype(
+    [
+        ("life", "u1"),  # FILE_*
+        ("refs", "i4"),
+        ("inval_writer", "i4"),  # invalidate_lock: actor + 1
+        ("inval_readers", "i4"),
+    ]
+)
+"""A guest_memfd file."""
+
+ACTOR = np.dtype(
+    [
+        # what it was asked to do
+        ("number", "i8"),
+        ("first", "i8"),  # range of the operation in gfns
+        ("end", "i8"),
+        ("flags", "i8"),  # WRITE, PRIVATE
+        ("wanted_slot", "i8"),
+        # cursors
+        ("gfn", "i8"),
+        ("cursor", "i8"),  # second cursor: gfn of a zap, index of a truncate, region of an update
+        ("stop", "i8"),  # where the second cursor ends
+        # registers
+        ("slot", "i8"),  # slot object; -1 none
+        ("slot_tag", "i8"),
+        ("file", "i8"),
+        ("index", "i8"),
+        ("pfn", "i8"),
+        ("order", "i8"),
+        ("level", "i8"),
+        ("seq", "i8"),  # snapshot of the invalidation sequence
+        ("old_pfn", "i8"),
+        ("old_bits", "i8"),
+        ("is_private", "i8"),
+        ("zapped", "i8"),
+        ("stale", "i8"),  # the fault ended in RETRY
+        ("bound", "i8"),  # an invalidation was started for a binding
+        ("target", "i8"),  # page a migration copies to
+        ("error", "i8"),  # errno of an unwinding exit
+        ("done", "i8"),  # pages a prefault has finished
+        ("yield_now", "i8"),  # choice of the driver: this zap yields
+        # what it holds
+        ("srcu", "i8"),  # SRCU read lock depth
+        ("awaited", "i8"),  # a grace period waits for this reader
+        # vCPU and host thread
+        ("mode", "i8"),
+        ("requests", "i8"),
+        ("kicked", "i8"),
+        ("root", "i8"),
+        ("node", "i8"),
+        ("tlb_generation", "i8"),
+        # what the operation came to
+        ("result", "i8"),
+        ("content", "i8"),  # last content read or overwritten: kind, gfn, generation
+        ("content_gfn", "i8"),
+        ("content_gen", "i8"),
+    ]
+)
+"""A vCPU or a host thread, with its registers."""
+
+ARRAYS = {
+    "frames": FRAME,
+    "cache": CACHE,
+    "pages": PAGE,
+    "regions": REGION,
+    "actors": ACTOR,
+    "tlbs": TLB,
+    "slots": SLOT,
+    "files": FILE,
+}
+
+HEADER = np.dtype(
+    [(f"{name}_{part}", "i8") for name in ARRAYS for part in ("at", "n")]
+    + [
+        # geometry: constant during a run
+        ("vcpus", "i8"),
+        ("region_shift", "i8"),  # gfns of a region = 1 << region_shift
+        ("regions_3", "i8"),  # first index in `regions` of levels 3 and 4; level 2 starts at 0
+        ("regions_4", "i8"),
+        ("tlb_mask", "i8"),  # entries of a TLB - 1
+        ("shared_order", "i8"),  # order of pages behind the VMA
+        ("nodes", "i8"),  # NUMA nodes
+        ("separate_roots", "i8"),  # private and shared entries under different roots
+        ("private_memory", "i8"),  # the VM has private memory (attributes exist)
+        ("zap_by_root", "i8"),  # default VM type: a memslot is deleted by invalidating the root
+        # locks: holder + 1, or a count of readers
+        ("mmu_writer", "i8"),
+        ("mmu_readers", "i8"),
+        ("slots_lock", "i8"),
+        ("slots_arch_lock", "i8"),
+        ("mmap_writer", "i8"),
+        ("mmap_readers", "i8"),
+        # invalidation
+        ("inval_count", "i8"),
+        ("inval_seq", "i8"),
+        ("inval_start", "i8"),  # gfns; valid if inval_valid
+        ("inval_end", "i8"),
+        ("inval_valid", "i8"),
+        ("mn_active", "i8"),
+        # memslots, SRCU, roots
+        ("slot_generation", "i8"),
+        ("gp_waiting", "i8"),  # readers the grace period still waits for
+        ("root", "i8"),  # root that new entries load
+        ("root_valid_0", "i8"),
+        ("root_valid_1", "i8"),
+        # page allocator: free lists by first page, 0 empty
+        ("free_page", "i8"),
+        ("free_huge", "i8"),
+        ("fresh_page", "i8"),  # pages fresh_page .. fresh_end - 1 are free too, and listed nowhere
+        ("fresh_end", "i8"),
+        ("free_pages", "i8"),
+        # backing, in pages: counted numbers
+        ("private_pages", "i8"),
+        ("shared_pages", "i8"),
+        ("double_backed_pages", "i8"),
+        ("private_pages_peak", "i8"),
+        ("shared_pages_peak", "i8"),
+        ("backing_pages_peak", "i8"),
+        ("double_backed_pages_peak", "i8"),
+        ("tables", "i8"),  # page tables below the root
+        ("ipis", "i8"),
+    ]
+)
+"""The header of a world: where its arrays lie, geometry, and the state of the VM."""
+
+head = header_getter(HEADER)
+frame = element_getter(HEADER, "frames", FRAME)
+spte = nested_getter(HEADER, "frames", FRAME, "spte")
+cache = element_getter(HEADER, "cache", CACHE)
+page = element_getter(HEADER, "pages", PAGE)
+region = element_getter(HEADER, "regions", REGION)
+actor = element_getter(HEADER, "actors", ACTOR)
+tlb = element_getter(HEADER, "tlbs", TLB)
+slot = element_getter(HEADER, "slots", SLOT)
+file = element_getter(HEADER, "files", FILE)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Size and shape of a world.
+
+    `gfns`: guest size in 4 KiB gfns. `slots`: (first gfn, gfns) of each memslot, ascending.
+    `file_pages`: pages of the guest_memfd file, 0 without one. `pages`: host pages; 0 means enough to
+    back everything. `region_shift`: 9 for 2 MiB regions of 4 KiB gfns, less in small worlds.
+    """
+
+    gfns: int
+    vcpus: int = 1
+    host_actors: int = 1
+    slots: tuple[tuple[int, int], ...] = ()
+    file_pages: int = 0
+    pages: int = 0
+    region_shift: int = 9
+    tlb_entries: int = 64
+    shared_order: int = 0
+    nodes: int = 1
+    separate_roots: bool = False
+    private_memory: bool = False
+    zap_by_root: bool = False
+
+    def __post_init__(self) -> None:
+        _check_geometry(self)
+
+
+MAX_GFNS = 1 << 31
+SLOT_OBJECTS_SPARE = 2
+"""Objects beyond one a slot: the INVALID copy, and a slot being created."""
+
+
+def _refuse(what: str, mend: str) -> None:
+    raise UserError(what, "world geometry", mend)
+
+
+def _check_geometry(g: Geometry) -> None:
+    if not 1 <= g.gfns < MAX_GFNS:
+        _refuse(f"{g.gfns} gfns", f"choose 1 to {MAX_GFNS - 1} gfns of 4 KiB")
+    if g.vcpus < 1 or g.host_actors < 0 or g.vcpus + g.host_actors > 4096:
+        _refuse(f"{g.vcpus} vCPUs and {g.host_actors} host actors", "choose at least 1 vCPU and at most 4096 actors")
+    if g.tlb_entries < 1 or g.tlb_entries & (g.tlb_entries - 1):
+        _refuse(f"{g.tlb_entries} TLB entries", "choose a power of two")
+    if not 0 <= g.region_shift <= 9:
+        _refuse(f"region shift {g.region_shift}", "choose 0 to 9 (regions of 1 to 512 gfns)")
+    if not 1 <= g.nodes <= max(1, g.gfns):
+        _refuse(f"{g.nodes} NUMA nodes", f"choose 1 to {g.gfns} nodes")
+    reached = 0
+    for base, count in g.slots:
+        if count < 1 or base < reached or base + count > g.gfns:
+            _refuse(
+                f"memslot of {count} gfns at gfn {base} is empty, overlaps another or leaves the guest",
+                f"keep memslots ascending, apart and within {g.gfns} gfns",
+            )
+        reached = base + count
+
+
+def _lengths(g: Geometry) -> dict[str, int]:
+    shift = g.region_shift
+    levels = [-(-g.gfns // (1 << shift * level)) for level in (1, 2, 3)]
+    actors = g.vcpus + g.host_actors
+    region_gfns = 1 << shift
+    needed = g.gfns + g.file_pages
+    pages = g.pages or -(-needed // region_gfns) * region_gfns + region_gfns
+    return {
+        "frames": g.gfns,
+        "cache": g.file_pages,
+        "pages": pages + 1,
+        "regions": sum(levels),
+        "actors": actors,
+        "tlbs": actors * g.tlb_entries,
+        "slots": len(g.slots) + SLOT_OBJECTS_SPARE,
+        "files": 1 if g.file_pages else 0,
+    }
+
+
+class World:
+    """A world: `buffer` (u1) and NumPy views of its parts, all sharing the buffer's memory.
+
+    A new world holds the geometry's memslots, bound and active, nothing mapped and nothing allocated.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        lengths = _lengths(geometry)
+        starts, size = {}, -(-HEADER.itemsize // 64) * 64
+        for name, dtype in ARRAYS.items():
+            starts[name] = size
+            size += -(-lengths[name] * dtype.itemsize // 64) * 64
+        try:
+            self.buffer = np.zeros(size, np.uint8)
+        except MemoryError:
+            _refuse(f"{size} bytes of state do not fit in memory", "choose fewer gfns")
+        self.header = self.buffer[: HEADER.itemsize].view(HEADER)
+        self.arrays = {
+            name: self.buffer[starts[name] : starts[name] + lengths[name] * dtype.itemsize].view(dtype)
+            for name, dtype in ARRAYS.items()
+        }
+        for name in ARRAYS:
+            self.header[f"{name}_at"] = starts[name]
+            self.header[f"{name}_n"] = lengths[name]
+        self._fill_header()
+        self._fill_objects()
+        self._fill_pages()
+
+    def __getitem__(self, field: str) -> int:
+        return int(self.header[field][0])
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the whole state, with everything that is not per gfn."""
+        return len(self.buffer)
+
+    def _fill_header(self) -> None:
+        g, header = self.geometry, self.header
+        two = -(-g.gfns // (1 << g.region_shift))
+        three = -(-two // (1 << g.region_shift))
+        for name in ("vcpus", "region_shift", "shared_order", "nodes", "separate_roots", "private_memory", "zap_by_root"):
+            header[name] = getattr(g, name)
+        header["regions_3"] = two
+        header["regions_4"] = two + three
+        header["tlb_mask"] = g.tlb_entries - 1
+        header["root_valid_0"] = 1
+
+    def _fill_objects(self) -> None:
+        actors, slots = self.arrays["actors"], self.arrays["slots"]
+        actors["number"] = np.arange(len(actors))
+        actors["slot"] = -1
+        actors["tlb_generation"] = 1
+        actors["node"] = np.arange(len(actors)) % self.geometry.nodes
+        slots["file"] = -1
+        index = 0
+        for number, (base, count) in enumerate(self.geometry.slots):
+            slots[number] = (LIFE_READY, 1, number, 1, 0, 0, 0, -1, base, count, 0)
+            if len(self.arrays["files"]):
+                slots[number]["file"] = 0
+                slots[number]["pgoff"] = index
+                slots[number]["bound"] = 1
+                self.arrays["cache"]["slot"][index : index + count] = number + 1
+                self.arrays["cache"]["tag"][index : index + count] = 1
+                index += count
+        if len(self.arrays["files"]):
+            self.arrays["files"]["refs"] = 1
+
+    def _fill_pages(self) -> None:
+        """Pages 1.. are free: whole aligned blocks by their heads, the pages before them fresh, the rest one by one."""
+        pages, block = self.arrays["pages"], 1 << self.geometry.region_shift
+        heads = np.arange(block, len(pages) - block + 1, block, dtype=np.int64)
+        tail = np.arange(len(heads) * block + block if len(heads) else len(pages), len(pages), dtype=np.int64)
+        for chain, field in ((tail, "free_page"), (heads, "free_huge")):
+            if len(chain):
+                self.header[field] = chain[0]
+                pages["index"][chain[:-1]] = chain[1:]
+        self.header["fresh_page"] = 1
+        self.header["fresh_end"] = block if len(heads) else len(pages)
+        self.header["free_pages"] = len(pages) - 1
