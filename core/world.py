@@ -130,11 +130,16 @@ ACTOR = np.dtype(
         ("wanted_slot", "i8"),
         # cursors
         ("gfn", "i8"),
-        ("cursor", "i8"),  # second cursor: gfn of a zap, index of a truncate, region of an update
-        ("stop", "i8"),  # where the second cursor ends
+        ("walk", "i8"),  # next gfn or file index at which a walk looks for a memslot
+        ("walk_end", "i8"),
+        ("cursor", "i8"),  # gfn of a zap inside one memslot; region of an update
+        ("stop", "i8"),  # where that cursor ends
+        ("round", "i8"),  # which of a few additions comes next
         # registers
         ("slot", "i8"),  # slot object; -1 none
         ("slot_tag", "i8"),
+        ("range_slot", "i8"),  # memslot object of the range being walked
+        ("new_slot", "i8"),  # memslot object that a slot program makes
         ("file", "i8"),
         ("index", "i8"),
         ("pfn", "i8"),
@@ -146,8 +151,8 @@ ACTOR = np.dtype(
         ("is_private", "i8"),
         ("zapped", "i8"),
         ("stale", "i8"),  # the fault ended in RETRY
-        ("bound", "i8"),  # an invalidation was started for a binding
         ("target", "i8"),  # page a migration copies to
+        ("gathered", "i8"),  # pages taken out of the host page table and not freed yet, by first page
         ("error", "i8"),  # errno of an unwinding exit
         ("done", "i8"),  # pages a prefault has finished
         ("yield_now", "i8"),  # choice of the driver: this zap yields
@@ -251,16 +256,16 @@ file = element_getter(HEADER, "files", FILE)
 class Geometry:
     """Size and shape of a world.
 
-    `gfns`: guest size in 4 KiB gfns. `slots`: (first gfn, gfns) of each memslot, ascending.
-    `file_pages`: pages of the guest_memfd file, 0 without one. `pages`: host pages; 0 means enough to
-    back everything. `region_shift`: 9 for 2 MiB regions of 4 KiB gfns, less in small worlds.
+    `gfns`: guest size in 4 KiB gfns. `slots`: (first gfn, gfns) of each memslot, ascending. A gfn's page
+    in the VMA and its index in the guest_memfd file have the gfn's own number. `file`: there is such a
+    file, as large as the guest. `pages`: host pages; 0 means enough to back everything. `region_shift`: 9 for 2 MiB regions of 4 KiB gfns, less in small worlds.
     """
 
     gfns: int
     vcpus: int = 1
     host_actors: int = 1
     slots: tuple[tuple[int, int], ...] = ()
-    file_pages: int = 0
+    file: bool = False
     pages: int = 0
     region_shift: int = 9
     tlb_entries: int = 64
@@ -309,17 +314,17 @@ def _lengths(g: Geometry) -> dict[str, int]:
     levels = [-(-g.gfns // (1 << shift * level)) for level in (1, 2, 3)]
     actors = g.vcpus + g.host_actors
     region_gfns = 1 << shift
-    needed = g.gfns + g.file_pages
+    needed = 2 * g.gfns if g.file else g.gfns
     pages = g.pages or -(-needed // region_gfns) * region_gfns + region_gfns
     return {
         "frames": g.gfns,
-        "cache": g.file_pages,
+        "cache": g.gfns if g.file else 0,
         "pages": pages + 1,
         "regions": sum(levels),
         "actors": actors,
         "tlbs": actors * g.tlb_entries,
         "slots": len(g.slots) + SLOT_OBJECTS_SPARE,
-        "files": 1 if g.file_pages else 0,
+        "files": int(g.file),
     }
 
 
@@ -378,16 +383,14 @@ class World:
         actors["tlb_generation"] = 1
         actors["node"] = np.arange(len(actors)) % self.geometry.nodes
         slots["file"] = -1
-        index = 0
         for number, (base, count) in enumerate(self.geometry.slots):
             slots[number] = (LIFE_READY, 1, number, 1, 0, 0, 0, -1, base, count, 0)
             if len(self.arrays["files"]):
                 slots[number]["file"] = 0
-                slots[number]["pgoff"] = index
+                slots[number]["pgoff"] = base
                 slots[number]["bound"] = 1
-                self.arrays["cache"]["slot"][index : index + count] = number + 1
-                self.arrays["cache"]["tag"][index : index + count] = 1
-                index += count
+                self.arrays["cache"]["slot"][base : base + count] = number + 1
+                self.arrays["cache"]["tag"][base : base + count] = 1
         if len(self.arrays["files"]):
             self.arrays["files"]["refs"] = 1
 

@@ -45,9 +45,33 @@ def next_binding(w: Record, start: int, end: int) -> int:
 
 
 @part
-def index_of_gfn(w: Record, gfn: int) -> int:
-    """The file index behind a gfn by its active memslot; -1 if none."""
-    i = slot_of_gfn(w, gfn)
-    if i < 0 or slot(w, i)["file"] < 0:
-        return -1
-    return gfn - slot(w, i)["base"] + slot(w, i)["pgoff"]
+def enter_slot(w: Record, a: Record, found: int, by_index: bool) -> None:
+    """Let the walk enter a memslot: cursor and stop become the gfns of the walk's range inside it."""
+    s = slot(w, found)
+    a["range_slot"] = found
+    shift = s["pgoff"] - s["base"] if by_index else 0
+    first = max(a["walk"], s["base"] + shift)
+    last = min(a["walk_end"], s["base"] + shift + s["npages"])
+    a["cursor"] = first - shift
+    a["stop"] = last - shift
+    a["walk"] = last
+
+
+@part
+def walk_on(w: Record, a: Record, by_index: bool) -> bool:
+    """Enter the next memslot (or binding) of the walk; False at its end."""
+    if a["walk"] >= a["walk_end"]:
+        return False
+    found = next_binding(w, a["walk"], a["walk_end"]) if by_index else next_slot(w, a["walk"], a["walk_end"])
+    if found < 0:
+        return False
+    enter_slot(w, a, found, by_index)
+    return True
+
+
+@part
+def begin_walk(w: Record, a: Record, start: int, end: int, by_index: bool) -> bool:
+    """Begin a walk over [start, end) in gfns or file indexes; False if no memslot lies there."""
+    a["walk"] = start
+    a["walk_end"] = end
+    return walk_on(w, a, by_index)

@@ -1,9 +1,10 @@
 """The VMA side: host page table entries of the VMM, single and huge."""
 
 from gmembench.core.jit import part
+from gmembench.core.parts.pool import account_double, split_block
 from gmembench.core.parts.stage2 import region_head
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_HUGE, HPTE_STATE, frame
+from gmembench.core.world import HPTE_HUGE, HPTE_STATE, cache, frame
 
 
 @part
@@ -40,3 +41,43 @@ def host_pfn(w: Record, gfn: int) -> int:
 def host_backed(w: Record, gfn: int) -> bool:
     """Whether the VMA holds a page behind a gfn."""
     return hpte_gfn(w, gfn) >= 0
+
+
+@part
+def may_be_huge(w: Record, gfn: int) -> bool:
+    """Whether a fault may map the region of a gfn huge: it lies inside the guest and has no page yet."""
+    if w["shared_order"] == 0:
+        return False
+    first = region_head(w, gfn)
+    end = first + (1 << w["region_shift"])
+    if end > w["frames_n"]:
+        return False
+    for g in range(first, end):
+        if frame(w, g)["hpte"] != 0:
+            return False
+    return True
+
+
+@part
+def count_double(w: Record, first: int, order: int, sign: int) -> None:
+    """Account gfns that are (or are no longer) backed by the VMA and by the file at once."""
+    if w["cache_n"] == 0:
+        return
+    double = 0
+    for gfn in range(first, first + (1 << order)):
+        if cache(w, gfn)["pfn"] != 0:
+            double += 1
+    if double != 0:
+        account_double(w, sign * double)
+
+
+@part
+def split_host_entry(w: Record, first: int) -> None:
+    """Split a huge host PTE and its page into single ones; each page keeps one reference, of its PTE."""
+    h = frame(w, first)
+    state, pfn = h["hpte"] & HPTE_STATE, h["hpfn"]
+    split_block(w, pfn, 1)
+    for i in range(1 << w["region_shift"]):
+        f = frame(w, first + i)
+        f["hpte"] = state
+        f["hpfn"] = pfn + i

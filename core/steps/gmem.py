@@ -1,5 +1,6 @@
 """guest_memfd: finding or allocating the folio of a private gfn (guest_memfd.c:727-800, filemap.c:1959-1976)."""
 
+from gmembench.core.errno import EFAULT, EHWPOISON, EINVAL, EIO, ENOMEM
 from gmembench.core.outcomes import (
     ABSENT,
     AGAIN,
@@ -31,9 +32,6 @@ from gmembench.core.world import (
     slot,
 )
 
-EFAULT, EIO, ENOMEM, EHWPOISON = 14, 5, 12, 133
-
-
 @step("kvm-fault", "callback", "kvm_gmem_get_file", ("dying",))
 def get_file(w: Record, a: Record, r: Record) -> int:
     """Take a reference to the memslot's file, unless it is gone or dying; find the index in it."""
@@ -64,12 +62,13 @@ def check_binding(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("backing", "check", "kvm_gmem_fallocate", ("beyond",))
+@step("backing", "check", "kvm_gmem_allocate", ("beyond",))
 def check_range(w: Record, a: Record, r: Record) -> int:
-    """An allocation must lie within the file, and its gfns must be backed by it."""
-    if a["cursor"] < 0 or a["stop"] > w["cache_n"] or a["cursor"] >= a["stop"]:
+    """An allocation must lie within the file."""
+    if a["end"] > w["cache_n"]:
+        a["result"] = EINVAL
         return BEYOND
-    a["index"] = a["cursor"]
+    a["index"] = a["first"]
     return NEXT
 
 
@@ -121,10 +120,8 @@ def alloc_folio(w: Record, a: Record, r: Record) -> int:
     a["pfn"] = pfn
     a["order"] = 0
     account_private(w, 1)
-    if c["slot"] != 0:
-        s = slot(w, c["slot"] - 1)
-        if host_backed(w, a["index"] - s["pgoff"] + s["base"]):
-            account_double(w, 1)
+    if host_backed(w, a["index"]):
+        account_double(w, 1)
     return NEXT
 
 
@@ -166,7 +163,7 @@ def put_folio(w: Record, a: Record, r: Record) -> int:
     """Drop the reference to the folio; an allocation goes on with the next index."""
     put_page(w, a["pfn"])
     a["index"] += 1
-    if a["index"] < a["stop"]:
+    if a["index"] < a["end"]:
         return AGAIN
     return NEXT
 
@@ -209,4 +206,11 @@ def lock_inval_shared(w: Record, a: Record, r: Record) -> int:
 def unlock_inval_shared(w: Record, a: Record, r: Record) -> int:
     """Drop the shared invalidate_lock."""
     file(w, a["file"])["inval_readers"] -= 1
+    return NEXT
+
+
+@step("backing", "check", "kvm_gmem_allocate")
+def allocation_failed(w: Record, a: Record, r: Record) -> int:
+    """An allocation that ran out of memory keeps what it has."""
+    a["result"] = ENOMEM
     return NEXT

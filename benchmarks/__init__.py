@@ -1,0 +1,1 @@
+"""Scenarios, the matrix of cells, the pyperf harness and the command line."""

@@ -1,0 +1,75 @@
+"""The command line: `gmembench COMMAND`.
+
+Exit codes: 0 done; 1 a finding (a cell failed, a trace disagrees); 2 bad usage or input, told in one
+line; 3 not possible on this host; 4 stopped at a bound before a verdict; 130 interrupted. A command
+returns its code. With `--json` standard output holds one JSON value, everything else goes to standard
+error. Modules are imported inside the commands that need them: `--help` must not wait for Numba.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+import gmembench
+from gmembench.benchmarks.commands import cache, listing, report, run, trace
+from gmembench.core.errors import UserError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.version_option(gmembench.__version__, prog_name="gmembench", message="%(prog)s %(version)s")
+def command_line() -> None:
+    """Measure designs of KVM guest private memory: what a fault and a conversion cost, in steps, memory and time.
+
+    \b
+    Example:
+      gmembench run --quick --report out/report
+    """
+
+
+for command in (run.run, report.report, trace.trace, listing.list_, cache.cache):
+    command_line.add_command(command)
+
+
+def complain(text: str) -> int:
+    """Tell the user about bad usage or input in one line on standard error; return the exit code."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    print(" ".join(printable.split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+def usage_line(error: click.ClickException) -> str:
+    """A usage error of click as what, where and the mend."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = context.command_path if context else "gmembench"
+    return f"{where}: {error.format_message().rstrip('.')}; see {where} --help"
+
+
+def end_on_signal(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends like Ctrl-C: by an exception, so that children are killed on the way out."""
+    raise SystemExit(TERMINATED)
+
+
+def invoke() -> int:
+    """Run the command that the arguments name; return the exit code."""
+    try:
+        return int(command_line.main(prog_name="gmembench", standalone_mode=False) or 0)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        return complain(usage_line(error))
+    except UserError as error:
+        return complain(str(error))
+
+
+def main() -> NoReturn:
+    """Entry point of the console script and of `python -m gmembench`."""
+    signal.signal(signal.SIGTERM, end_on_signal)
+    sys.exit(invoke())

@@ -1,0 +1,26 @@
+"""Options and output that the commands share."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value on standard output.")
+quiet = click.option("--quiet", is_flag=True, help="Show no progress and no table.")
+existing_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+paths = click.option(
+    "--path",
+    "paths",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, readable=True, path_type=Path),
+    help="Also load designs and scenarios from this folder. They are run as code. Repeatable.",
+)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as the one JSON text on standard output."""
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")

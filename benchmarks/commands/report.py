@@ -1,0 +1,34 @@
+"""`gmembench report`: build an HTML report with figures from result files."""
+
+from pathlib import Path
+
+import click
+
+from gmembench.benchmarks.commands import options
+
+
+@click.command()
+@click.argument("results", metavar="RESULT.json...", nargs=-1, required=True, type=options.existing_file)
+@click.option(
+    "-o", "--output", metavar="DIR", required=True, type=click.Path(path_type=Path), help="The folder; must not exist."
+)
+@options.as_json
+@options.quiet
+def report(results: tuple[Path, ...], output: Path, as_json: bool, quiet: bool) -> int:
+    """Build a report (HTML and PNG) from result files of `gmembench run`.
+
+    \b
+    Example:
+      gmembench report base.json -o out/report
+    """
+    from gmembench.benchmarks.output import check_new_path
+
+    check_new_path(output, "-o")
+    from gmembench.reports.build import build_report
+
+    page = build_report(list(results), output)
+    if as_json:
+        options.print_json({"report": str(output), "page": str(page)})
+    elif not quiet:
+        print(f"report: {page}")
+    return 0

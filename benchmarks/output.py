@@ -1,0 +1,46 @@
+"""Results appear whole or not at all, and never on top of something else: write aside, fsync, rename."""
+
+import os
+from pathlib import Path
+
+from gmembench.core.errors import UserError
+
+
+def check_new_path(path: Path, option: str) -> None:
+    """Raise UserError unless `path` can be created: nothing there yet, in a folder that can be written to."""
+    if os.path.lexists(path):
+        raise UserError("this path exists already", f"{option} {path}", "name a new one, nothing is overwritten")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UserError("the folder does not exist", f"{option} {path}", f"make it first: mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError("the folder cannot be written to", f"{option} {path}", "name a path in another folder")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, which must not exist; the file appears only when it is complete.
+
+    Raises UserError if `path` appeared meanwhile; the text is then kept in the file aside, which the error names.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(f"cannot write ({error.strerror})", str(path), "make room or name another path") from error
+    if os.path.lexists(path):
+        raise UserError("this path appeared during the work", str(path), f"the results are in {aside}")
+    aside.rename(path)
+    _sync_folder(path.absolute().parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename durable: the entry of a new file is data of its folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,80 @@
+"""How a run shows where it is: a bar on a terminal, a line for each finished cell elsewhere, or nothing.
+
+All of it goes to standard error. The bar is redrawn twice a second, so that it does not disturb what is measured.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from gmembench.benchmarks.child import one_line
+
+
+class Progress:
+    """The progress of a run, told in events; `bar` and `lines` say which of them are shown, and how."""
+
+    def __init__(self, console: Console, bar: Bar | None, lines: bool) -> None:
+        self._console, self._bar, self._lines = console, bar, lines
+        self._task = bar.add_task("starting") if bar else None
+
+    def begin(self, total: int) -> None:
+        """The run has `total` steps: each counted cell is one, each worker process is one."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=total)
+
+    def counted(self, name: str, steps: int) -> None:
+        """A cell was counted."""
+        self._advance(f"counted {name}")
+        self._say(f"counted {name}: {steps} steps")
+
+    def timing(self, name: str) -> None:
+        """A worker process of a cell starts."""
+        self._describe(f"timing {name}")
+
+    def timed(self, name: str, mean_s: float, process: int, processes: int) -> None:
+        """A worker process of a cell ended; `mean_s` is the mean over its processes so far."""
+        self._advance(f"timed {name}")
+        if process == processes:
+            self._say(f"timed {name}: {mean_s * 1e9:.1f} ns an operation, measured in {processes} processes")
+
+    def failed(self, name: str, cause: str) -> None:
+        """A cell failed; this is shown even when lines are not."""
+        self._advance(f"failed {name}")
+        self._console.print(one_line(f"failed {name}: {cause}"), markup=False, highlight=False, soft_wrap=True)
+
+    def skipped(self, name: str) -> None:
+        """A worker process of a failed cell was not started."""
+        self._advance(f"skipped {name}")
+
+    def note(self, text: str) -> None:
+        """One line that the user should know."""
+        if self._lines or self._bar:
+            self._console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        if self._lines:
+            self._console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+    def _describe(self, text: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=one_line(text))
+
+    def _advance(self, text: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, advance=1, description=one_line(text))
+
+
+@contextlib.contextmanager
+def shown(quiet: bool) -> Iterator[Progress]:
+    """The progress to use: a bar if standard error is a terminal, else lines; with `quiet` only failures."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield Progress(console, None, lines=not quiet)
+        return
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    text = TextColumn("{task.description}", markup=False)
+    with Bar(*columns, text, console=console, refresh_per_second=2, transient=True) as bar:
+        yield Progress(console, bar, lines=False)

@@ -1,0 +1,180 @@
+"""guest_memfd as merged: private memory in a file without a mapping, attributes, explicit punching.
+
+A gfn has an attribute, private or shared. Private pages come from the file by its callback, shared
+ones from the VMA: each can be allocated while the other is in use, until one is punched. Folios are
+of order 0. Order of Linux 7.3 (virt/kvm/guest_memfd.c, virt/kvm/kvm_main.c, arch/x86/kvm/mmu/mmu.c);
+`GUEST_MEMFD_6_12` holds the edits to the order of 6.12. One root holds private and shared entries on
+hardware without separate roots, so a punch zaps shared entries and a NUMA scan zaps private ones.
+"""
+
+from gmembench.core import blocks
+from gmembench.core.programs import Design, hook, row
+from gmembench.core.steps.zap import BY_INDEX
+
+BACKING = (row("fault.choose_backing", {"shared": "L_gup"}),)
+
+ACCESS = blocks.program(
+    "access",
+    blocks.enter(),
+    blocks.head("ENTER", attributes=True),
+    BACKING,
+    blocks.from_file(),
+    blocks.map_page("ENTER"),
+    aside=(
+        *blocks.from_vma("X_unlock_mmap"),
+        *blocks.drop_page("ENTER"),
+        *blocks.cancel(),
+        *blocks.file_exits(),
+        *blocks.exits(),
+    ),
+).redirected("fault.try_fast", "fixed", "ENTER")
+
+PREFAULT = blocks.program(
+    "prefault",
+    (row("run.srcu_lock", step="srcu.lock"), row("prefault.load_root")),
+    blocks.head("prefault.check_result", attributes=True, invalid="X_eagain"),
+    BACKING,
+    blocks.from_file(),
+    blocks.map_page("prefault.check_result"),
+    (
+        row("prefault.already_mapped", at="L_fixed"),
+        row("prefault.check_result", {"retry": "HEAD", "again": "HEAD", "done": "X_leave"}),
+    ),
+    aside=(
+        *blocks.from_vma("X_unlock_mmap"),
+        *blocks.drop_page("prefault.check_result"),
+        row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
+        *blocks.file_exits(),
+        *blocks.exits("leave.prefault_failed"),
+    ),
+)
+
+CONVERT = blocks.program(
+    "convert",
+    (
+        row("convert.lock_slots"),
+        row("convert.check_noop", {"same": "L_out"}),
+        row("convert.reserve", {"nomem": "L_out"}),
+        row("convert.pre.find_slot", {"none": "L_store"}, step="convert.find_slot"),
+    ),
+    blocks.invalidate_begin("convert.pre", add=(row("convert.pre.range_add_huge", step="convert.range_add_huge"),)),
+    (
+        row("convert.store_attr", at="L_store"),
+        row("convert.post.find_slot", {"none": "L_out"}, step="convert.find_slot_post"),
+        row("convert.post.lock_mmu", step="mmu.lock"),
+        row("convert.post.seq_bump", step="inval.seq_bump"),
+        row("convert.post.count_dec", step="inval.count_dec"),
+        row("convert.post.update_mixed", step="convert.update_mixed"),
+        row("convert.post.unlock_mmu", step="mmu.unlock"),
+        row("convert.unlock_slots", at="L_out"),
+    ),
+    aside=blocks.yield_rows("convert.pre"),
+)
+
+PUNCH = blocks.program(
+    "punch",
+    (
+        row("punch.fdget", {"dying": "END"}),
+        row("punch.lock_inval", step="gmem.lock_inval"),
+        row("punch.start.find_binding", {"none": "L_trunc"}, step="punch.find_binding"),
+    ),
+    blocks.invalidate_begin("punch.start", walk=BY_INDEX, kind=blocks.PRIVATE_FILTER),
+    (
+        row("punch.lock_folio", {"none": "L_end"}, at="L_trunc"),
+        row("punch.unmap_host"),
+        row("punch.remove_folio"),
+        hook("reclaim"),
+        row("punch.put_folio"),
+        row("punch.unlock_folio", {"again": "L_trunc"}),
+        row("punch.end.find_binding", {"none": "L_out"}, step="punch.find_binding", at="L_end"),
+    ),
+    blocks.invalidate_end("punch.end"),
+    (
+        row("punch.unlock_inval", step="gmem.unlock_inval", at="L_out"),
+        row("punch.fdput"),
+        row("fallocate.returned", step="punch.returned"),
+    ),
+    aside=blocks.yield_rows("punch.start"),
+)
+
+ALLOCATE = blocks.program(
+    "allocate",
+    (
+        row("allocate.fdget", {"dying": "END"}, step="punch.fdget"),
+        row("allocate.lock_inval", step="gmem.lock_inval_shared"),
+        row("allocate.check_range", {"beyond": "L_out"}, step="gmem.check_range"),
+        row("allocate.lock_folio", {"absent": "L_alloc"}, step="gmem.lock_folio", at="L_look"),
+        row("allocate.recheck_mapping", {"truncated": "L_look", "next": "L_have"}, step="gmem.recheck_mapping"),
+        row("allocate.alloc_folio", {"nomem": "X_nomem", "raced": "L_look"}, step="gmem.alloc_folio", at="L_alloc"),
+        row("allocate.unlock_folio", step="gmem.unlock_folio", at="L_have"),
+        row("allocate.put_folio", {"again": "L_look"}, step="gmem.put_folio"),
+        row("allocate.unlock_inval", step="gmem.unlock_inval_shared", at="L_out"),
+        row("allocate.fdput", {"next": "END"}, step="punch.fdput"),
+        row("allocate.failed", {"next": "L_out"}, step="gmem.allocation_failed", at="X_nomem"),
+    ),
+)
+
+BIND = (
+    row("bind.lock_inval"),
+    row("bind.check", {"busy": "X_unlock_inval"}),
+    row("bind.store"),
+    row("bind.unlock_inval"),
+)
+
+UNBIND = (
+    row("bind.find_file", {"none": "L_free"}),
+    row("bind.lock_inval"),
+    row("bind.erase"),
+    row("slot.clear_file"),
+    row("bind.unlock_inval"),
+)
+
+SLOT_CREATE = blocks.slot_create(
+    (row("gmem.fget", {"dying": "slot.unlock_slots"}, step="bind.fget"), row("slot.set_file")),
+    BIND,
+    (row("gmem.fput", step="gmem.put_file", place="kvm-memslot"),),
+    (
+        row("unwind.unlock_inval", step="bind.unlock_inval", at="X_unlock_inval"),
+        row("unwind.unlock_arch", step="slot.unlock_arch", at="X_discard"),
+        row("unwind.put_file", step="gmem.put_file", place="kvm-memslot"),
+        row("unwind.discard", {"next": "slot.unlock_slots"}, step="slot.discard"),
+    ),
+)
+
+SLOT_DELETE = blocks.slot_delete(blocks.zap_slot_leaves(), UNBIND, blocks.yield_rows("slot"))
+
+TEARDOWN = blocks.program(
+    "teardown",
+    blocks.vma_teardown(),
+    (
+        row("teardown.next_slot", {"none": "L_close"}),
+        *UNBIND,
+        row("teardown.free_slot", {"next": "teardown.next_slot"}, step="slot.free", at="L_free"),
+        row("teardown.put_file", at="L_close"),
+        row("evict.remove_folio", {"none": "L_freed"}, step="teardown.evict_folio"),
+        hook("reclaim"),
+        row("evict.put_folio", {"again": "evict.remove_folio"}, step="teardown.put_folio"),
+        row("teardown.free_file", at="L_freed"),
+    ),
+)
+
+DESIGN = Design(
+    name="guest-memfd",
+    kernel="7.3",
+    doc=(__doc__ or "").strip(),
+    programs={
+        "access": ACCESS,
+        "prefault": PREFAULT,
+        "convert": CONVERT,
+        "punch": PUNCH,
+        "allocate": ALLOCATE,
+        "host_access": blocks.host_access(),
+        "numa_zap": blocks.numa_zap(),
+        "slot_create": SLOT_CREATE,
+        "slot_delete": SLOT_DELETE,
+        "teardown": TEARDOWN,
+        "reuse": blocks.reuse(),
+    },
+    file=True,
+    private_memory=True,
+)

@@ -1,0 +1,88 @@
+"""Ordinary guest memory: a VMA of the VMM, GUP and the mmu_notifier.
+
+The baseline that touchpoints are counted against. Every gfn is shared with the VMM, so there is
+nothing to convert. Order of Linux 7.3; a memslot is deleted by invalidating the root, as for the
+default VM type. Sources: arch/x86/kvm/mmu/mmu.c, virt/kvm/kvm_main.c, mm/ of Linux 7.3.4.
+"""
+
+from gmembench.core import blocks
+from gmembench.core.programs import Design, row
+
+ACCESS = blocks.program(
+    "access",
+    blocks.enter(),
+    blocks.head("ENTER", attributes=False),
+    blocks.from_vma("X_unlock_mmap"),
+    blocks.map_page("ENTER"),
+    aside=(*blocks.drop_page("ENTER"), *blocks.cancel(), *blocks.exits()),
+).redirected("fault.try_fast", "fixed", "ENTER")
+
+PREFAULT = blocks.program(
+    "prefault",
+    (row("run.srcu_lock", step="srcu.lock"), row("prefault.load_root")),
+    blocks.head("prefault.check_result", attributes=False, invalid="X_eagain"),
+    blocks.from_vma("X_unlock_mmap"),
+    blocks.map_page("prefault.check_result"),
+    (
+        row("prefault.already_mapped", at="L_fixed"),
+        row("prefault.check_result", {"retry": "HEAD", "again": "HEAD", "done": "X_leave"}),
+    ),
+    aside=(
+        *blocks.drop_page("prefault.check_result"),
+        row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
+        *blocks.exits("leave.prefault_failed"),
+    ),
+)
+
+PUNCH = blocks.program(
+    "punch",
+    (row("mm.lock_mmap"),),
+    blocks.notify_begin(),
+    (row("mm.clear_pte"),),
+    blocks.notify_end(),
+    (row("mm.flush_host_tlb"), row("mm.free_page"), row("mm.unlock_mmap"), row("madvise.returned", step="mm.returned")),
+    aside=blocks.yield_rows("mn.start"),
+)
+
+ALLOCATE = blocks.program(
+    "allocate",
+    (
+        row("populate.lock_mmap", step="mm.lock_mmap"),
+        row("populate.walk", {"absent": "populate.alloc", "protnone": "L_next", "migrating": "populate.walk"}, step="gup.walk"),
+        row("populate.next", {"again": "populate.walk"}, step="gup.next_gfn", at="L_next"),
+        row("populate.unlock_mmap", {"next": "END"}, step="mm.unlock_mmap", at="L_out"),
+        row("populate.alloc", {"nomem": "L_out"}, step="gup.alloc"),
+        row("populate.zero", step="gup.zero"),
+        row("populate.set_pte", {"next": "populate.walk"}, step="gup.set_pte"),
+    ),
+)
+
+TEARDOWN = blocks.program(
+    "teardown",
+    blocks.vma_teardown(),
+    (row("teardown.next_slot", {"none": "END"}), row("teardown.free_slot", {"next": "teardown.next_slot"}, step="slot.free")),
+)
+
+DESIGN = Design(
+    name="legacy-vma",
+    kernel="7.3",
+    doc=(__doc__ or "").strip(),
+    programs={
+        "access": ACCESS,
+        "prefault": PREFAULT,
+        "punch": PUNCH,
+        "allocate": ALLOCATE,
+        "host_access": blocks.host_access(),
+        "numa_zap": blocks.numa_zap(),
+        "slot_create": blocks.slot_create(
+            (), (), (), (row("slot.discard", {"next": "slot.unlock_slots"}, at="X_discard"),)
+        ),
+        "slot_delete": blocks.slot_delete(blocks.zap_slot_root(), (), ()),
+        "teardown": TEARDOWN,
+        "reuse": blocks.reuse(),
+    },
+    not_applicable={
+        "convert": "all memory is shared with the VMM; KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)"
+    },
+    zap_by_root=True,
+)

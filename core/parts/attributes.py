@@ -1,0 +1,48 @@
+"""Attributes of ranges and regions."""
+
+from gmembench.core.jit import part
+from gmembench.core.operations import PRIVATE
+from gmembench.core.parts.stage2 import region_mixed, table_index
+from gmembench.core.views import Record
+from gmembench.core.world import ATTR_PRIVATE, frame, region
+
+
+@part
+def wanted_attr(a: Record) -> int:
+    """The attribute that a conversion stores."""
+    return ATTR_PRIVATE if a["flags"] & PRIVATE else 0
+
+
+@part
+def huge_range_to_add(w: Record, a: Record, which: int) -> int:
+    """First gfn of the region cut by a request: 0 head and 1 tail at 2M, 2 and 3 at 1G. -1 if none is to add."""
+    level = 2 + (which >> 1)
+    size = 1 << (w["region_shift"] * (level - 1))
+    at_tail = which & 1
+    edge = a["end"] - 1 if at_tail else a["first"]
+    first = edge // size * size
+    if at_tail and first == a["first"] // size * size:
+        return -1
+    covered = a["first"] <= first and first + size <= a["end"]
+    if covered or region_mixed(w, level, first):
+        return -1
+    return first
+
+
+@part
+def region_is_mixed(w: Record, a: Record, level: int, first: int) -> int:
+    """1 if the attributes inside the region of `level` at `first` differ."""
+    size = 1 << (w["region_shift"] * (level - 1))
+    end = min(first + size, w["frames_n"])
+    if a["first"] <= first and end <= a["end"]:
+        return 0
+    attr = frame(w, first)["attr"]
+    if level == 2:
+        for gfn in range(first + 1, end):
+            if frame(w, gfn)["attr"] != attr:
+                return 1
+        return 0
+    for gfn in range(first, end, 1 << w["region_shift"]):
+        if region(w, table_index(w, 2, gfn))["mixed"] != 0 or frame(w, gfn)["attr"] != attr:
+            return 1
+    return 0

@@ -1,0 +1,39 @@
+"""Memslot objects: finding one by its number, taking an unused one."""
+
+from gmembench.core.jit import part
+from gmembench.core.views import Record
+from gmembench.core.world import LIFE_FREED, LIFE_READY, LIFE_UNUSED, slot
+
+
+@part
+def find_number(w: Record, number: int) -> int:
+    """The active, ready memslot object of this number; -1 if none."""
+    for i in range(w["slots_n"]):
+        s = slot(w, i)
+        if s["active"] != 0 and s["life"] == LIFE_READY and s["number"] == number:
+            return i
+    return -1
+
+
+@part
+def new_object(w: Record) -> int:
+    """Take an unused or freed object and give it a new tag; -1 if there is none."""
+    for i in range(w["slots_n"]):
+        s = slot(w, i)
+        if s["life"] == LIFE_UNUSED or s["life"] == LIFE_FREED:
+            s["tag"] = (s["tag"] + 1) & 0xFF
+            s["active"] = 0
+            s["bound"] = 0
+            s["gmem_only"] = 0
+            return i
+    return -1
+
+
+@part
+def first_ready(w: Record) -> int:
+    """The first memslot object that is ready and active; -1 if none."""
+    for i in range(w["slots_n"]):
+        s = slot(w, i)
+        if s["active"] != 0 and s["life"] == LIFE_READY:
+            return i
+    return -1

@@ -1,0 +1,87 @@
+"""Bindings between memslots and the guest_memfd file (guest_memfd.c: kvm_gmem_bind, kvm_gmem_unbind)."""
+
+from gmembench.core.errno import EBADF, EEXIST
+from gmembench.core.outcomes import AGAIN, BLOCKED, BUSY, DYING, NEXT, NONE
+from gmembench.core.steps.registry import step
+from gmembench.core.views import Record
+from gmembench.core.world import FILE_LIVE, LIFE_UNUSED, cache, file, slot
+
+
+@step("kvm-memslot", "refcount", "kvm_gmem_bind", ("dying",))
+def fget(w: Record, a: Record, r: Record) -> int:
+    """Take a reference to the file that the VMM names."""
+    if file(w, 0)["life"] != FILE_LIVE:
+        a["result"] = EBADF
+        slot(w, a["new_slot"])["life"] = LIFE_UNUSED
+        return DYING
+    file(w, 0)["refs"] += 1
+    a["file"] = 0
+    return NEXT
+
+
+@step("kvm-memslot", "lock", "kvm_gmem_bind")
+def lock_inval(w: Record, a: Record, r: Record) -> int:
+    """Take the file's invalidate_lock exclusively: bindings must not change between start and end of a punch."""
+    f = file(w, a["file"])
+    if f["inval_writer"] != 0 or f["inval_readers"] != 0:
+        return BLOCKED
+    f["inval_writer"] = a["number"] + 1
+    return NEXT
+
+
+@step("kvm-memslot", "lock", "kvm_gmem_bind")
+def unlock_inval(w: Record, a: Record, r: Record) -> int:
+    """Drop the invalidate_lock."""
+    file(w, a["file"])["inval_writer"] = 0
+    return NEXT
+
+
+@step("kvm-memslot", "check", "kvm_gmem_bind", ("busy",))
+def check(w: Record, a: Record, r: Record) -> int:
+    """Refuse a range of the file that another memslot has bound."""
+    s = slot(w, a["new_slot"])
+    for index in range(s["pgoff"], s["pgoff"] + s["npages"]):
+        if cache(w, index)["slot"] != 0:
+            a["result"] = EEXIST
+            return BUSY
+    a["index"] = s["pgoff"]
+    return NEXT
+
+
+@step("kvm-memslot", "state", "xa_store_range")
+def store(w: Record, a: Record, r: Record) -> int:
+    """Store the binding of one index."""
+    s = slot(w, a["new_slot"])
+    c = cache(w, a["index"])
+    c["slot"] = a["new_slot"] + 1
+    c["tag"] = s["tag"]
+    s["bound"] = 1
+    a["index"] += 1
+    if a["index"] < s["pgoff"] + s["npages"]:
+        return AGAIN
+    return NEXT
+
+
+@step("kvm-memslot", "check", "kvm_gmem_unbind", ("none",))
+def find_file(w: Record, a: Record, r: Record) -> int:
+    """A memslot without a file has nothing to unbind."""
+    s = slot(w, a["range_slot"])
+    if s["file"] < 0:
+        return NONE
+    a["file"] = s["file"]
+    a["index"] = s["pgoff"]
+    return NEXT
+
+
+@step("kvm-memslot", "state", "xa_store_range")
+def erase(w: Record, a: Record, r: Record) -> int:
+    """Erase the binding of one index."""
+    s = slot(w, a["range_slot"])
+    c = cache(w, a["index"])
+    c["slot"] = 0
+    c["tag"] = 0
+    s["bound"] = 0
+    a["index"] += 1
+    if a["index"] < s["pgoff"] + s["npages"]:
+        return AGAIN
+    return NEXT

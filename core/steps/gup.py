@@ -1,0 +1,123 @@
+"""get_user_pages: the page behind a shared gfn (kvm_main.c:2910-3087, gup.c:818, memory.c:6289-6378)."""
+
+from gmembench.core.errno import ENOMEM
+from gmembench.core.outcomes import ABSENT, AGAIN, BLOCKED, HIT, MIGRATING, NEXT, NOMEM, NONE, PROTNONE
+from gmembench.core.parts.huge import block_head
+from gmembench.core.parts.pool import account_shared, put_page, take_page, zero_pages
+from gmembench.core.parts.stage2 import region_head
+from gmembench.core.parts.vma import count_double, host_pfn, hpte_state, may_be_huge
+from gmembench.core.steps.registry import step
+from gmembench.core.views import Record
+from gmembench.core.world import HPTE_HUGE, HPTE_MIGRATION, HPTE_NONE, HPTE_PROTNONE, HPTE_RW, PAGE_ANON, frame, page
+
+
+@step("mm", "check", "get_user_page_fast_only", ("hit",))
+def fast(w: Record, a: Record, r: Record) -> int:
+    """Without mmap_lock, take a reference to the page if the host maps it; a NUMA hint is no hit."""
+    if hpte_state(w, a["gfn"]) != HPTE_RW:
+        return NEXT
+    a["pfn"] = host_pfn(w, a["gfn"])
+    h = page(w, block_head(w, a["pfn"]))
+    h["refs"] = h["refs"] + 1
+    a["order"] = h["order"]
+    return HIT
+
+
+@step("mm", "lock", "mmap_read_lock")
+def lock_mmap(w: Record, a: Record, r: Record) -> int:
+    """Take mmap_lock for reading."""
+    if w["mmap_writer"] != 0:
+        return BLOCKED
+    w["mmap_readers"] += 1
+    return NEXT
+
+
+@step("mm", "lock", "mmap_read_unlock")
+def unlock_mmap(w: Record, a: Record, r: Record) -> int:
+    """Drop mmap_lock."""
+    w["mmap_readers"] -= 1
+    return NEXT
+
+
+@step("mm", "check", "find_vma", ("none",))
+def find_vma(w: Record, a: Record, r: Record) -> int:
+    """Find the VMA. The VMM maps all of its memory, so there is one inside the guest."""
+    if a["gfn"] >= w["frames_n"]:
+        return NONE
+    return NEXT
+
+
+@step("mm", "check", "follow_page_pte", ("absent", "protnone", "migrating"))
+def walk(w: Record, a: Record, r: Record) -> int:
+    """Walk the host page table."""
+    state = hpte_state(w, a["gfn"])
+    if state == HPTE_NONE:
+        return ABSENT
+    if state == HPTE_PROTNONE:
+        return PROTNONE
+    if state == HPTE_MIGRATION:
+        return MIGRATING
+    return NEXT
+
+
+@step("mm", "refcount", "try_grab_folio")
+def take_ref(w: Record, a: Record, r: Record) -> int:
+    """Take a reference to the page."""
+    a["pfn"] = host_pfn(w, a["gfn"])
+    h = page(w, block_head(w, a["pfn"]))
+    h["refs"] = h["refs"] + 1
+    a["order"] = h["order"]
+    return NEXT
+
+
+@step("mm", "alloc", "do_anonymous_page", ("nomem",))
+def alloc(w: Record, a: Record, r: Record) -> int:
+    """Allocate a page, or a huge one where the region is empty and the VMA allows it."""
+    order = w["shared_order"] if may_be_huge(w, a["gfn"]) else 0
+    pfn = take_page(w, order)
+    if pfn == 0 and order != 0:
+        order = 0
+        pfn = take_page(w, 0)
+    if pfn == 0:
+        a["error"] = ENOMEM
+        a["result"] = ENOMEM
+        return NOMEM
+    p = page(w, pfn)
+    p["state"] = PAGE_ANON
+    p["refs"] = 1
+    p["node"] = a["node"]
+    a["pfn"] = pfn
+    a["order"] = order
+    return NEXT
+
+
+@step("mm", "zero", "clear_huge_page")
+def zero(w: Record, a: Record, r: Record) -> int:
+    """Clear what was allocated."""
+    zero_pages(w, a["pfn"], a["order"])
+    return NEXT
+
+
+@step("mm", "state", "set_pte_at")
+def set_pte(w: Record, a: Record, r: Record) -> int:
+    """Map the page in the host page table, unless another thread was faster."""
+    if hpte_state(w, a["gfn"]) != HPTE_NONE:
+        put_page(w, a["pfn"])
+        return NEXT
+    first = region_head(w, a["gfn"]) if a["order"] != 0 else a["gfn"]
+    f = frame(w, first)
+    f["hpfn"] = a["pfn"]
+    f["hpte"] = HPTE_RW | HPTE_HUGE if a["order"] != 0 else HPTE_RW
+    page(w, a["pfn"])["index"] = first
+    account_shared(w, 1 << a["order"])
+    count_double(w, first, a["order"], 1)
+    return NEXT
+
+
+@step("mm", "state", "populate_vma_page_range")
+def next_gfn(w: Record, a: Record, r: Record) -> int:
+    """Go on with the next gfn of the range that is populated."""
+    a["gfn"] += 1
+    if a["gfn"] < a["end"]:
+        return AGAIN
+    return NEXT

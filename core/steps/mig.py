@@ -1,0 +1,104 @@
+"""Migrating a page of the VMA to another node (migrate.c:728-765, 1116-1213; rmap.c:2489-2502)."""
+
+from gmembench.core.outcomes import BUSY, EXTRA, INACCESSIBLE, NEXT, NOMEM, SAME
+from gmembench.core.parts.pool import free_page, put_page, take_page
+from gmembench.core.parts.vma import host_pfn, hpte_gfn
+from gmembench.core.steps.registry import step
+from gmembench.core.views import Record
+from gmembench.core.world import HPTE_MIGRATION, HPTE_RW, PAGE_ANON, PAGE_FILE, frame, page
+
+
+@step("mm", "check", "numa_migrate_check", ("same",))
+def check_node(w: Record, a: Record, r: Record) -> int:
+    """A page that is on the right node already, or huge, stays. Migration of huge pages is out of scope."""
+    at = hpte_gfn(w, a["gfn"])
+    p = page(w, frame(w, at)["hpfn"])
+    if p["order"] != 0 or p["node"] == a["node"]:
+        return SAME
+    return NEXT
+
+
+@step("mm", "alloc", "alloc_misplaced_dst_folio", ("nomem",))
+def alloc_target(w: Record, a: Record, r: Record) -> int:
+    """Allocate the page to migrate to."""
+    pfn = take_page(w, 0)
+    a["target"] = pfn
+    if pfn == 0:
+        return NOMEM
+    p = page(w, pfn)
+    p["state"] = PAGE_ANON
+    p["refs"] = 1
+    p["node"] = a["node"]
+    return NEXT
+
+
+@step("mm", "lock", "folio_trylock", ("busy",))
+def lock_folio(w: Record, a: Record, r: Record) -> int:
+    """Try the lock of the page that is to move."""
+    a["pfn"] = host_pfn(w, a["gfn"])
+    p = page(w, a["pfn"])
+    if p["lock"] != 0:
+        free_page(w, a["target"])
+        return BUSY
+    p["lock"] = a["number"] + 1
+    return NEXT
+
+
+@step("mm", "state", "try_to_migrate_one")
+def set_migration_pte(w: Record, a: Record, r: Record) -> int:
+    """Replace the host PTE by a migration entry: whoever walks there waits."""
+    frame(w, a["gfn"])["hpte"] = HPTE_MIGRATION
+    return NEXT
+
+
+@step("mm", "check", "move_to_new_folio", ("inaccessible",))
+def check_mapping(w: Record, a: Record, r: Record) -> int:
+    """A page of a file that may not be read cannot move (-EOPNOTSUPP)."""
+    if page(w, a["pfn"])["state"] == PAGE_FILE:
+        free_page(w, a["target"])
+        return INACCESSIBLE
+    return NEXT
+
+
+@step("mm", "refcount", "folio_ref_freeze", ("extra",))
+def freeze_refs(w: Record, a: Record, r: Record) -> int:
+    """Give up if anyone but the host PTE holds the page, a pin for example."""
+    p = page(w, a["pfn"])
+    if p["refs"] != 1 or p["pins_short"] != 0 or p["pins_long"] != 0:
+        free_page(w, a["target"])
+        return EXTRA
+    return NEXT
+
+
+@step("mm", "state", "folio_mc_copy")
+def copy(w: Record, a: Record, r: Record) -> int:
+    """Copy the content."""
+    old, new = page(w, a["pfn"]), page(w, a["target"])
+    new["content"] = old["content"]
+    new["content_gfn"] = old["content_gfn"]
+    new["content_gen"] = old["content_gen"]
+    new["index"] = old["index"]
+    return NEXT
+
+
+@step("mm", "state", "remove_migration_pte")
+def install_pte(w: Record, a: Record, r: Record) -> int:
+    """Map the new page in place of the migration entry."""
+    f = frame(w, a["gfn"])
+    f["hpfn"] = a["target"]
+    f["hpte"] = HPTE_RW
+    return NEXT
+
+
+@step("mm", "lock", "folio_unlock")
+def unlock_folio(w: Record, a: Record, r: Record) -> int:
+    """Unlock the old page."""
+    page(w, a["pfn"])["lock"] = 0
+    return NEXT
+
+
+@step("mm", "refcount", "folio_put")
+def put_old(w: Record, a: Record, r: Record) -> int:
+    """Drop the last reference of the old page."""
+    put_page(w, a["pfn"])
+    return NEXT

@@ -1,0 +1,44 @@
+"""The mmu_notifier callbacks of KVM around its handlers (kvm_main.c:722-837)."""
+
+from gmembench.core.outcomes import NEXT, NONE
+from gmembench.core.parts.memslots import begin_walk
+from gmembench.core.parts.notifier import notified_end, notified_start
+from gmembench.core.steps.registry import step
+from gmembench.core.views import Record
+
+
+@step("kvm-invalidate", "state", "kvm_mmu_notifier_invalidate_range_start")
+def active_inc(w: Record, a: Record, r: Record) -> int:
+    """Count the notification in: the active memslots must not change until it ends."""
+    w["mn_active"] += 1
+    return NEXT
+
+
+@step("kvm-invalidate", "callback", "gfn_to_pfn_cache_invalidate_start", guards="pfns cached outside the stage-2 tables")
+def invalidate_gpc(w: Record, a: Record, r: Record) -> int:
+    """Invalidate gfn-to-pfn caches. The model has none."""
+    return NEXT
+
+
+@step("kvm-invalidate", "callback", "kvm_handle_hva_range", ("none",))
+def find_slot(w: Record, a: Record, r: Record) -> int:
+    """Find the first memslot behind the hva range; without one no lock is taken and nothing is counted.
+
+    Operand `value` 1: the range is the page (or block) of the gfn in hand, not the operation's range.
+    """
+    if begin_walk(w, a, notified_start(w, a, r["value"]), notified_end(w, a, r["value"]), False):
+        return NEXT
+    return NONE
+
+
+@step("kvm-invalidate", "state", "kvm_mmu_notifier_invalidate_range_end")
+def active_dec(w: Record, a: Record, r: Record) -> int:
+    """Count the notification out."""
+    w["mn_active"] -= 1
+    return NEXT
+
+
+@step("kvm-invalidate", "state", "kvm_mmu_notifier_invalidate_range_end", guards="sleep of the updater: here it polls the count")
+def wake_updater(w: Record, a: Record, r: Record) -> int:
+    """Wake a memslot updater that waits for the count to be 0."""
+    return NEXT

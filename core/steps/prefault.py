@@ -1,0 +1,33 @@
+"""KVM_PRE_FAULT_MEMORY: faults without a guest, in a loop (mmu.c:5051-5072, kvm_main.c:4420-4470)."""
+
+from gmembench.core.outcomes import AGAIN, DONE, NEXT, RETRY
+from gmembench.core.parts.stage2 import region_end
+from gmembench.core.steps.registry import step
+from gmembench.core.views import Record
+
+
+@step("kvm-fault", "state", "kvm_mmu_reload")
+def load_root(w: Record, a: Record, r: Record) -> int:
+    """Load the current root if the vCPU has none, or another one."""
+    a["root"] = w["root"]
+    return NEXT
+
+
+@step("kvm-fault", "check", "kvm_tdp_map_page", ("retry", "done"))
+def check_result(w: Record, a: Record, r: Record) -> int:
+    """Try again after a retry; after a mapping go on behind it, until the range is done."""
+    if a["stale"] != 0:
+        return RETRY
+    a["done"] += 1
+    a["gfn"] = region_end(w, a["gfn"]) if a["level"] == 2 else a["gfn"] + 1
+    if a["gfn"] < a["end"]:
+        return AGAIN
+    a["result"] = 0
+    return DONE
+
+
+@step("kvm-fault", "state", "kvm_tdp_map_page")
+def already_mapped(w: Record, a: Record, r: Record) -> int:
+    """A gfn that is mapped already counts as done."""
+    a["level"] = 1
+    return NEXT

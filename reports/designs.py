@@ -1,0 +1,62 @@
+"""How each design is shown: its colour, its rank in tables, and one sentence for a stranger.
+
+The colours are those of Okabe and Ito (Color Universal Design, 2008), which stay apart for readers with
+any common colour-vision deficiency. A design keeps its colour in every figure of every report.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours (#rrggbb, on light and on dark paper) and description of one design."""
+
+    colour: str
+    dark_colour: str
+    description: str
+
+
+LOOKS = {
+    "legacy-vma": Look(
+        "#0072b2",
+        "#3f9bdc",
+        "guest memory is an ordinary mapping (VMA) of the virtual machine monitor; KVM finds pages through "
+        "the host's page tables and an mmu_notifier tells it when they change",
+    ),
+    "vma-gup": Look("#009e73", "#2fc294", "private memory stays in a VMA; KVM pins its pages with a special GUP flag"),
+    "vma-encrypted": Look("#cc79a7", "#dd94bd", "private memory stays in a VMA, behind special page-table entries"),
+    "fd-private": Look("#e69f00", "#f2b632", "private memory is a file without a mapping, reached by two callbacks"),
+    "fd-restricted": Look("#56b4e9", "#8fd3f7", "private memory is a memfd_restricted file that notifies KVM"),
+    "guest-memfd": Look(
+        "#d55e00",
+        "#f2812f",
+        "private memory is a guest_memfd file that nobody maps; KVM asks the file for each page, shared "
+        "memory stays in a VMA beside it, and an attribute of each guest page says which of the two counts",
+    ),
+    "guest-memfd-mmap": Look("#8c6d1f", "#c2a04a", "one guest_memfd file that the host may map serves all memory"),
+    "guest-memfd-inplace": Look("#7a5195", "#b48ad0", "one guest_memfd file whose pages are converted in place"),
+}
+
+_SPARE_COLOURS = (
+    ("#3d7f5f", "#6fbf97"),
+    ("#a05a2c", "#d18f60"),
+    ("#5c6bc0", "#929de0"),
+    ("#b0447a", "#e080ae"),
+    ("#557a1f", "#93ba58"),
+    ("#6b6b6b", "#a8a8a8"),
+)
+
+
+def look(design: str) -> Look:
+    """Return the look of a design; one that is not known here gets a fixed spare colour by its name."""
+    if design in LOOKS:
+        return LOOKS[design]
+    spare = _SPARE_COLOURS[zlib.crc32(design.encode()) % len(_SPARE_COLOURS)]
+    return Look(*spare, "a design from outside this package")
+
+
+def rank(design: str) -> tuple[int, str]:
+    """Sort key: the designs of LOOKS in their order, then all others by name."""
+    known = list(LOOKS)
+    return (known.index(design) if design in LOOKS else len(known), design)

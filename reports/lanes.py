@@ -1,0 +1,123 @@
+"""Lanes: the shared layout of figures with one horizontal line a cell, grouped by scenario."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from gmembench.reports import designs, theme
+from gmembench.reports.loading import NAME_PARTS, Results, cell_order
+
+WIDTH_INCHES = 7.8
+_LANE_INCHES = 0.27
+_TOP_INCHES = 0.36
+_BOTTOM_INCHES = 0.5
+_GAP_INCHES = 0.38
+_LABEL_INCHES = 1.75
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One cell: its height on the axis, its parts, and why it is not applicable (None if it ran)."""
+
+    y: float
+    cell: str
+    parts: Mapping[str, str]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Lanes and headings from top to bottom."""
+
+    lanes: list[Lane]
+    headings: list[tuple[float, str]]
+    height: float
+
+
+def lay_out(results: Results, scenarios: Iterable[str]) -> Layout:
+    """Give every cell of some scenarios a lane under the heading of its scenario."""
+    lanes: list[Lane] = []
+    headings: list[tuple[float, str]] = []
+    y = 0.0
+    for cell, parts, reason in _cells(results, set(scenarios)):
+        if not headings or headings[-1][1] != parts["scenario"]:
+            y += 0.25 if headings else 0.0
+            headings.append((y, parts["scenario"]))
+            y += 1.0
+        lanes.append(Lane(y, cell, parts, reason))
+        y += 1.0
+    return Layout(lanes, headings, y)
+
+
+def draw_lanes(layout: Layout, axis_label: str) -> tuple[Drawing, Axes]:
+    """Return a drawing with labelled, empty lanes; the x axis is the caller's."""
+    drawing, panels = draw_panels([layout], axis_label)
+    return drawing, panels[0]
+
+
+def draw_panels(layouts: Sequence[Layout], axis_label: str) -> tuple[Drawing, list[Axes]]:
+    """Return a drawing with one panel a layout, one under the other; each has an x axis of its own."""
+    heights = [_LANE_INCHES * layout.height for layout in layouts]
+    height = _TOP_INCHES + sum(heights) + _GAP_INCHES * (len(layouts) - 1) + _BOTTOM_INCHES
+    drawing = Drawing(figsize=(WIDTH_INCHES, height))
+    left = _LABEL_INCHES / WIDTH_INCHES
+    panels = []
+    top = height - _TOP_INCHES
+    for layout, inches in zip(layouts, heights, strict=True):
+        axes = drawing.add_axes((left, (top - inches) / height, 0.97 - left, inches / height))
+        _prepare(axes, layout)
+        panels.append(axes)
+        top -= inches + _GAP_INCHES
+    panels[-1].set_xlabel(axis_label)
+    return drawing, panels
+
+
+def _prepare(axes: Axes, layout: Layout) -> None:
+    axes.set_ylim(layout.height - 0.4, -0.6)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.set_yticks([lane.y for lane in layout.lanes], [_label(lane.parts) for lane in layout.lanes])
+    for tick, lane in zip(axes.get_yticklabels(), layout.lanes, strict=True):
+        tick.set_color(designs.look(lane.parts["design"]).colour)
+    for y, heading in layout.headings:
+        _heading(axes, y, heading)
+
+
+def note(axes: Axes, y: float, text: str) -> None:
+    """Write a remark into a lane that has nothing to draw."""
+    text = text if len(text) <= 84 else f"{text[:81].rstrip()}..."
+    axes.text(
+        0.006,
+        y,
+        text,
+        transform=axes.get_yaxis_transform(),
+        va="center",
+        color=theme.MUTED,
+        size=8,
+        style="italic",
+    )
+
+
+def _heading(axes: Axes, y: float, text: str) -> None:
+    inches = axes.get_position().width * WIDTH_INCHES
+    left = -(_LABEL_INCHES - 0.08) / inches
+    axes.text(left, y, text, transform=axes.get_yaxis_transform(), va="center", weight="bold")
+
+
+def _label(parts: Mapping[str, str]) -> str:
+    hardware = "" if parts["hardware"] in ("none", "") else f" {parts['hardware']}"
+    return f"{parts['design']}{hardware} {parts['page_size']}"
+
+
+def _cells(results: Results, scenarios: set[str]) -> list[tuple[str, dict[str, Any], str | None]]:
+    found: list[tuple[str, dict[str, Any], str | None]] = [
+        (str(cell), {part: row[part] for part in NAME_PARTS}, row.get("reason"))
+        for frame in (results.cells, results.not_applicable)
+        for cell, row in frame.iterrows()
+        if row["scenario"] in scenarios
+    ]
+    return sorted(found, key=lambda item: cell_order(item[1]))

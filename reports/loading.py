@@ -1,0 +1,210 @@
+"""Result files to tidy frames: the one place that knows the names of the metadata.
+
+A benchmark of the file is a cell. Counters and profiles are its metadata, wall-clock times its values.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gmembench.core.errors import UserError
+from gmembench.reports import designs, profiles
+from gmembench.reports.pyperf_file import WRITE_AGAIN, RawBenchmark, load_json, read_benchmarks
+
+SCHEMA = 1
+
+COUNTERS = (
+    "operations", "steps", "faults", "fault_steps", "conversions", "conversion_steps", "converted_gfns",
+    "retries", "flushes", "ipis", "zeroed_pages", "private_pages_peak", "shared_pages_peak",
+    "backing_pages_peak", "double_backed_pages_peak", "state_bytes", "state_bytes_per_gfn", "gfns",
+)  # fmt: skip
+"""Counters of a cell, metadata `count.<name>`; each is a column of `Results.cells`."""
+
+NAME_PARTS = ("scenario", "design", "hardware", "page_size")
+
+_PAGE_SIZES = ("4K", "2M", "1G")
+
+
+@dataclass(frozen=True)
+class Results:
+    """All result files of one report as tidy frames.
+
+    cells: one row a cell that ran; index `cell`; columns scenario, design, hardware, page_size, kind
+      ("counted" or "measured"), parameters (text), file (text), and COUNTERS (Int64, missing if not recorded).
+    times: one row a timed value; columns cell, process (int), time_ns (float, nanoseconds an operation).
+    programs: one row a cell and program; columns cell, program, operations, steps, not_applicable (Int64),
+      reason, results (text).
+    rows: one row a program row of a cell; columns cell, program, row, step, place, nature, site, hits.
+    backing: one row a sampled point; columns cell, operation, private_pages, shared_pages, double_backed_pages.
+    not_applicable: one row a cell that cannot run; index `cell`; columns scenario, design, hardware,
+      page_size, reason.
+    conformance: cell to the figures of its trace conformance.
+    failed: cell to the cause, for cells that did not end.
+    files: path of a file to the metadata of all its benchmarks; where they differ, the first has its say.
+    """
+
+    cells: pd.DataFrame
+    times: pd.DataFrame
+    programs: pd.DataFrame
+    rows: pd.DataFrame
+    backing: pd.DataFrame
+    not_applicable: pd.DataFrame
+    conformance: Mapping[str, Mapping[str, Any]]
+    failed: Mapping[str, str]
+    files: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def measured(self) -> bool:
+        """True if any cell was timed."""
+        return not self.times.empty
+
+    @property
+    def designs(self) -> list[str]:
+        """Designs of the cells that ran, in their fixed order."""
+        return sorted(set(self.cells["design"]), key=designs.rank)
+
+    def missing_program(self, cell: str, program: str) -> str | None:
+        """Return why the design of a cell has no such program, or None if it has it.
+
+        The reason that any cell of the same design and hardware gives holds for all its cells.
+        """
+        here = self.cells.loc[cell]
+        same = self.cells[(self.cells["design"] == here["design"]) & (self.cells["hardware"] == here["hardware"])]
+        found = self.programs[(self.programs["program"] == program) & self.programs["cell"].isin(same.index)]
+        reasons = found["reason"].dropna()
+        return str(reasons.iloc[0]) if len(reasons) else None
+
+
+def load_results(paths: Sequence[Path]) -> Results:
+    """Read result files.
+
+    Raises UserError if a file is not a gmembench result, or if two benchmarks are the same cell.
+    """
+    if not paths:
+        raise UserError("no result file", "report", "name at least one RESULT.json")
+    cells: dict[str, RawBenchmark] = {}
+    file_of: dict[str, str] = {}
+    for path in paths:
+        for raw in read_benchmarks(path):
+            name = _cell_name(raw)
+            if name in cells:
+                raise UserError(f"the cell {name} is there twice", str(path), "report one result of each cell")
+            cells[name], file_of[name] = raw, str(path)
+    return _results(cells, file_of)
+
+
+def _results(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> Results:
+    return Results(
+        cells=_cells(cells, file_of),
+        times=_frame(
+            ["cell", "process", "time_ns"], [row for name, raw in cells.items() for row in _values(name, raw)]
+        ),
+        programs=_programs(cells),
+        rows=pd.concat([profiles.row_frame(name, raw) for name, raw in cells.items()], ignore_index=True),
+        backing=pd.concat([profiles.backing_frame(name, raw) for name, raw in cells.items()], ignore_index=True),
+        not_applicable=_not_applicable(cells),
+        conformance={
+            name: profiles.conformance(raw) for name, raw in cells.items() if "profile.conformance" in raw.metadata
+        },
+        failed={name: cause for raw in cells.values() for name, cause in _listed(raw, "cells.failed", "cause")},
+        files=_files(cells, file_of),
+    )
+
+
+def cell_order(parts: Mapping[str, Any]) -> tuple[str, str, int, str, tuple[int, str]]:
+    """Sort key of a cell: scenario, hardware, page size, design, so that designs stand side by side."""
+    page_size = str(parts["page_size"])
+    known = _PAGE_SIZES.index(page_size) if page_size in _PAGE_SIZES else len(_PAGE_SIZES)
+    return (parts["scenario"], parts["hardware"], known, page_size, designs.rank(parts["design"]))
+
+
+def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def _cell_name(raw: RawBenchmark) -> str:
+    if "gmembench.schema" not in raw.metadata:
+        raise UserError("this pyperf result is not of gmembench", raw.where, "give a file of gmembench run")
+    if raw.metadata["gmembench.schema"] != SCHEMA:
+        schema = str(raw.metadata["gmembench.schema"])[:20]
+        raise UserError(f"schema {schema} is not known", raw.where, f"this version reads schema {SCHEMA}")
+    if raw.metadata.get("gmembench.kind") not in ("counted", "measured"):
+        raise UserError("gmembench.kind is neither counted nor measured", raw.where, WRITE_AGAIN)
+    for part in NAME_PARTS:
+        profiles.text(raw, f"cell.{part}")
+    return profiles.text(raw, "name")
+
+
+def _cells(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> pd.DataFrame:
+    records = []
+    for name, raw in cells.items():
+        record: dict[str, Any] = {part: raw.metadata[f"cell.{part}"] for part in NAME_PARTS}
+        record |= {counter: profiles.counter(raw, f"count.{counter}") for counter in COUNTERS}
+        if record["steps"] is None:
+            raise UserError("count.steps is missing", raw.where, WRITE_AGAIN)
+        record |= {"cell": name, "kind": raw.metadata["gmembench.kind"], "file": file_of[name]}
+        record["parameters"] = str(raw.metadata.get("cell.parameters", ""))
+        records.append(record)
+    records.sort(key=cell_order)
+    frame = pd.DataFrame(records).set_index("cell")
+    return frame.astype(dict.fromkeys(COUNTERS, "Int64"))
+
+
+def _values(name: str, raw: RawBenchmark) -> Iterator[tuple[str, int, float]]:
+    if raw.metadata["gmembench.kind"] == "measured":
+        for process, values in enumerate(raw.processes):
+            yield from ((name, process, 1e9 * value) for value in values)
+
+
+def _programs(cells: Mapping[str, RawBenchmark]) -> pd.DataFrame:
+    columns = ["cell", "program", "operations", "steps", "not_applicable", "reason", "results"]
+    records = [
+        (name, program, *(profiles.counter(raw, f"count.{key}.{program}") for key in columns[2:5]),
+         raw.metadata.get(f"reason.not_applicable.{program}"), _result_text(raw, program))
+        for name, raw in cells.items()
+        for program in _program_names(raw.metadata)
+    ]  # fmt: skip
+    return _frame(columns, records).astype(dict.fromkeys(columns[2:5], "Int64"))
+
+
+def _program_names(metadata: Mapping[str, Any]) -> list[str]:
+    prefixes = ("count.operations.", "count.steps.", "count.not_applicable.", "reason.not_applicable.")
+    return sorted({key[len(p) :] for key in metadata for p in prefixes if key.startswith(p)})
+
+
+def _result_text(raw: RawBenchmark, program: str) -> str:
+    prefix = f"count.result.{program}."
+    found = sorted(key for key in raw.metadata if key.startswith(prefix))
+    return ", ".join(f"{key[len(prefix) :]} {profiles.counter(raw, key):,}" for key in found)
+
+
+def _not_applicable(cells: Mapping[str, RawBenchmark]) -> pd.DataFrame:
+    records: dict[str, dict[str, str]] = {}
+    for raw in cells.values():
+        for name, reason in _listed(raw, "cells.not_applicable", "reason"):
+            parts = name.rsplit("/", 3) if name.count("/") >= 3 else [name, "", "", ""]
+            records[name] = {"cell": name, **dict(zip(NAME_PARTS, parts, strict=True)), "reason": reason}
+    present = [record for name, record in records.items() if name not in cells]
+    present.sort(key=cell_order)
+    frame = pd.DataFrame(present, columns=["cell", *NAME_PARTS, "reason"])
+    return frame.set_index("cell")
+
+
+def _listed(raw: RawBenchmark, key: str, text: str) -> list[tuple[str, str]]:
+    """Read a list of cells with a text for each; a file without the list has no such cells."""
+    try:
+        found = load_json(str(raw.metadata.get(key, "[]")))
+        return [(str(item["cell"]), str(item[text])) for item in found]
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{key} is not a list of cells", raw.where, WRITE_AGAIN) from None
+
+
+def _files(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Merge the metadata of each file: a cell that was only counted lacks the facts about the machine."""
+    files: dict[str, dict[str, Any]] = {}
+    for name, raw in cells.items():
+        files[file_of[name]] = {**raw.metadata, **files.get(file_of[name], {})}
+    return files

@@ -1,0 +1,88 @@
+"""The metadata of one cell: counters, and the profiles that are stored as JSON text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from gmembench.core.errors import UserError
+from gmembench.reports.pyperf_file import WRITE_AGAIN, RawBenchmark, load_json
+
+LONGEST_NAME = 200
+
+_ROW_TEXTS = ("row", "step", "place", "nature", "site")
+_BACKING = ("operation", "private_pages", "shared_pages", "double_backed_pages")
+
+
+def text(raw: RawBenchmark, key: str) -> str:
+    """Return a name: printable text of 1 to 200 characters. Raises UserError if it is not."""
+    value = raw.metadata.get(key)
+    if not _is_name(value):
+        raise UserError(f"{key} is missing or not a printable name", raw.where, WRITE_AGAIN)
+    return str(value)
+
+
+def counter(raw: RawBenchmark, key: str) -> int | None:
+    """Return a counter, or None if the cell has none. Raises UserError if it is not a count."""
+    value = raw.metadata.get(key)
+    if value is not None and not _is_count(value):
+        raise UserError(f"{key} is not a count", raw.where, WRITE_AGAIN)
+    return value
+
+
+def row_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
+    """Return `profile.rows` as a frame: cell, program, row, step, place, nature, site, hits.
+
+    Raises UserError if an item lacks a name or a count of hits.
+    """
+    rows = _json(raw, "profile.rows", "[]")
+    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
+        raise UserError("profile.rows is not a list of rows", raw.where, WRITE_AGAIN)
+    frame = pd.DataFrame(rows, columns=[*_ROW_TEXTS, "hits"])
+    frame.insert(0, "program", [row["row"].split(".")[0] for row in rows])
+    frame.insert(0, "cell", name)
+    return frame
+
+
+def backing_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
+    """Return `profile.backing` as a frame: cell, operation, private_pages, shared_pages, double_backed_pages.
+
+    Raises UserError if the columns are not lists of counts of one length.
+    """
+    columns = _json(raw, "profile.backing", "{}")
+    if columns == {}:
+        columns = {key: [] for key in _BACKING}
+    lists = [columns.get(key) for key in _BACKING] if isinstance(columns, dict) else []
+    counts = all(isinstance(column, list) and all(map(_is_count, column)) for column in lists)
+    if not lists or not counts or len({len(column) for column in lists}) != 1:
+        raise UserError("profile.backing is not four columns of counts", raw.where, WRITE_AGAIN)
+    frame = pd.DataFrame(dict(zip(_BACKING, lists, strict=True)), dtype="int64")
+    frame.insert(0, "cell", name)
+    return frame
+
+
+def conformance(raw: RawBenchmark) -> Mapping[str, Any]:
+    """Return `profile.conformance` as it stands. Raises UserError if it is not a JSON object."""
+    found = _json(raw, "profile.conformance", "{}")
+    if not isinstance(found, dict):
+        raise UserError("profile.conformance is not an object", raw.where, WRITE_AGAIN)
+    return found
+
+
+def _json(raw: RawBenchmark, key: str, default: str) -> Any:
+    try:
+        return load_json(str(raw.metadata.get(key, default)))
+    except ValueError as error:
+        raise UserError(f"{key} is not valid JSON ({error})", raw.where, WRITE_AGAIN) from None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and all(_is_name(row.get(key)) for key in _ROW_TEXTS) and _is_count(row.get("hits"))

@@ -1,0 +1,190 @@
+"""The command line: help, errors in one line, exit codes, clean standard output."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from gmembench import __version__
+from gmembench.benchmarks import cli
+
+COMMAND = [sys.executable, "-P", "-m", "gmembench"]
+
+
+def gmembench(*words: str, cwd: Path | None = None, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **variables},
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def all_commands(group: click.Group = cli.command_line, *words: str) -> list[list[str]]:
+    """The words of every command and group."""
+    found = [list(words)]
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += all_commands(command, *words, name)
+        else:
+            found.append([*words, name])
+    return found
+
+
+def command_at(words: list[str]) -> click.Command:
+    """The command that the words name."""
+    found: click.Command = cli.command_line
+    for word in words:
+        assert isinstance(found, click.Group)
+        found = found.commands[word]
+    return found
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+def test_help_has_an_example(words: list[str]) -> None:
+    """The help of every command ends its text with an example that starts with the command."""
+    text = command_at(words).get_help(click.Context(command_at(words), info_name="x"))
+    example = text.split("Example:\n")[1].split("\n")[0]
+    assert " ".join(["gmembench", *words]) in example
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+def test_every_command_takes_json(words: list[str]) -> None:
+    """Whatever prints an answer can print it as JSON."""
+    command = command_at(words)
+    if not isinstance(command, click.Group):
+        assert any("--json" in parameter.opts for parameter in command.params)
+
+
+def test_help_is_light() -> None:
+    """The help loads neither Numba nor NumPy nor pandas nor Matplotlib."""
+    code = """
+import sys
+from gmembench.benchmarks import cli
+sys.argv = ["gmembench", "run", "--help"]
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code
+print({"numba", "numpy", "pandas", "matplotlib", "pyperf", "llvmlite"} & set(sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Example:" in done.stdout
+    assert done.stderr.strip() == "set()"
+
+
+def test_version() -> None:
+    """`--version` says the package's version."""
+    assert gmembench("--version").stdout == f"gmembench {__version__}\n"
+
+
+BAD = [
+    ([], "Missing command"),
+    (["rum"], "No such command 'rum'"),
+    (["run", "--fast"], "No such option '--fast'"),
+    (["run", "surplus"], "unexpected extra argument"),
+    (["run", "--cells", "nothing*"], "--cells nothing*: no cell matches"),
+    (["run", "--cells", "*", "--cells", "nothing*"], "--cells nothing*: no cell matches"),
+    (["run", "--path", "nowhere"], "'nowhere' does not exist"),
+    (["run", "--trace", "nowhere.xz"], "'nowhere.xz' does not exist"),
+    (["run", "--trace", "binary"], "binary"),
+    (["run", "-o", "taken"], "-o taken: this path exists already"),
+    (["run", "-o", "nowhere/a.json"], "-o nowhere/a.json: the folder does not exist"),
+    (["run", "--report", "taken"], "--report taken: this path exists already"),
+    (["run", "-o", "x", "--report", "x"], "--report x: this is the name of the result file too"),
+    (["report", "-o", "out"], "Missing argument"),
+    (["report", "taken"], "Missing option '-o'"),
+    (["report", "nowhere.json", "-o", "out"], "'nowhere.json' does not exist"),
+    (["report", "taken", "-o", "out"], "taken"),
+    (["report", "taken", "-o", "taken"], "-o taken: this path exists already"),
+    (["list", "things"], "'things' is not one of"),
+    (["trace", "show", "nowhere.xz"], "'nowhere.xz' does not exist"),
+    (["trace", "show", "binary"], "binary"),
+    (["cache", "melt"], "No such command 'melt'"),
+]
+
+
+@pytest.mark.parametrize(("words", "what"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_bad_usage_is_one_line_and_2(words: list[str], what: str, tmp_path: Path) -> None:
+    """A mistake is told in one line with what, where and the mend; nothing is written or changed."""
+    (tmp_path / "taken").write_text("theirs")
+    (tmp_path / "binary").write_bytes(b"\xff\x00\x1b[31m" * 100)
+    done = gmembench(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert what in done.stderr
+    assert re.fullmatch(r"[^\n]+: [^\n]+; [^\n]+\n", done.stderr)
+    assert "\x1b" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["binary", "taken"]
+    assert (tmp_path / "taken").read_text() == "theirs"
+
+
+def test_list_cells_as_json() -> None:
+    """`list --json` is a list of objects with names, and nothing else is on standard output."""
+    done = gmembench("list", "cells", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert all(row["name"].count("/") == 3 for row in found)
+    assert any(row["reason"] is None for row in found)
+
+
+@pytest.mark.parametrize("kind", ["designs", "hardware", "scenarios", "steps"])
+def test_list_names_each_thing_once(kind: str) -> None:
+    """Every kind of thing has a non-empty list of distinct names, the same as text and as JSON."""
+    names = [row["name"] for row in json.loads(gmembench("list", kind, "--json").stdout)]
+    assert names
+    assert len(set(names)) == len(names)
+    lines = gmembench("list", kind).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == names
+
+
+def test_no_color_is_honoured() -> None:
+    """With NO_COLOR, and without a terminal, no escape sequence is written."""
+    for variables in ({"NO_COLOR": "1"}, {}):
+        done = gmembench("list", "cells", **variables)
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("wait_s", [0.4, 1.5, 3.0])
+def test_interrupt_ends_cleanly(tmp_path: Path, wait_s: float) -> None:
+    """Ctrl-C at any time: exit code 130, one word, no traceback, no file, no process left."""
+    mark = f"GMEMBENCH_TEST_MARK={tmp_path}"
+    variables = {**os.environ, "GMEMBENCH_TEST_MARK": str(tmp_path)}
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--quick"],
+        cwd=tmp_path,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(wait_s)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output == ""
+    assert "Traceback" not in errors
+    assert errors.endswith("interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+    left = [path for path in Path("/proc").glob("[0-9]*/environ") if mark in environment_of(path)]
+    assert left == []
+
+
+def environment_of(path: Path) -> str:
+    """The environment of a process, or nothing if it has just ended."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
