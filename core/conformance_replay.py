@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gmembench.core import conformance_steps as s
+from gmembench.core.conformance_gfns import REGION_GFNS
 from gmembench.core.conformance_steps import Script, Step
 from gmembench.core.trace_events import CHANGE_SET
 
@@ -94,15 +95,23 @@ class Tally:
         return self.inputs.total() - self.inputs["exit"]
 
     @property
+    def real(self) -> int:
+        """Leaf changes that the kernel made and a model can foresee."""
+        return self.matched + self.missed_sets + self.missed_zaps
+
+    @property
     def agreement(self) -> float | None:
-        """Matched over compared; None if nothing was compared."""
-        return self.matched / self.compared if self.compared else None
+        """Matched over compared; None if the trace has nothing to compare with."""
+        return self.matched / self.compared if self.real else None
 
 
 class _Task:
-    """What a task is doing: its open fault, or its call over [low, high) and the zaps it owes."""
+    """What a task is doing: its open fault, or its call over [low, high) and the zaps it owes.
 
-    __slots__ = ("at", "fault", "flags", "high", "low", "owed", "requested", "unmapped")
+    walking: its last event was a zap that it owed.
+    """
+
+    __slots__ = ("at", "fault", "flags", "high", "low", "owed", "requested", "unmapped", "walking")
 
     def __init__(self) -> None:
         self.owed: set[int] = set()
@@ -112,7 +121,7 @@ class _Task:
         """Enter the cause at event `at`; the caller has settled what was owed."""
         self.at, self.fault, self.flags = at, -1, 0
         self.low = self.high = 0
-        self.requested, self.unmapped = -1, False
+        self.requested, self.unmapped, self.walking = -1, False, False
 
 
 class _Debt:
@@ -178,6 +187,7 @@ class Replay:
                 task = vm.tasks[step[2]] = _Task()
             self.handlers[step[0]](vm, task, step)
         for vm in self.vms.values():
+            self._leave_open(vm)
             self._settle(vm)
         return self.tally
 
@@ -225,7 +235,7 @@ class Replay:
         self._begin(task, step[7])
 
     def _unmap(self, vm: _Vm, task: _Task, step: Step) -> None:
-        task.unmapped = True
+        task.unmapped, task.walking = True, False
 
     def _prefault(self, vm: _Vm, task: _Task, step: Step) -> None:
         self._begin(task, step[7])
@@ -257,7 +267,7 @@ class Replay:
 
     def _set(self, vm: _Vm, task: _Task, step: Step) -> None:
         _, _, _, gfn, end, level, actor, at = step
-        if gfn <= task.fault < end and self._pay_set(vm, task, actor):
+        if gfn <= task.fault < end and self._pay_set(vm, task, actor, at):
             self.tally.matched_sets += 1
         elif not self.pure and gfn <= task.requested < end:
             self.tally.inputs["prefault"] += 1
@@ -268,18 +278,18 @@ class Replay:
                 self._tell_set(vm, task.fault if gfn <= task.fault < end else gfn, actor, at)
         task.requested = -1
         if level > 1:
-            self._enlarge(vm, gfn, end, level)
+            self._enlarge(vm, task, step)
         if gfn <= task.fault < end:
             task.fault = -1
 
-    def _pay_set(self, vm: _Vm, task: _Task, actor: int) -> bool:
+    def _pay_set(self, vm: _Vm, task: _Task, actor: int, at: int) -> bool:
         """Whether the set of the open fault was owed, perhaps after asking the model again."""
         gfn = task.fault
         if vm.zapped_at.get(gfn, -1) > task.at:
             again = self._access(vm, gfn, task.flags, actor)
             if not any(change == CHANGE_SET for _, _, change in again):
                 return False
-            vm.set_at[gfn] = vm.zapped_at[gfn] + 1
+            vm.set_at[gfn] = at
             vm.debts.pop(gfn, None)
             self.tally.late += 1
             return True
@@ -293,21 +303,25 @@ class Replay:
         vm.model.apply("prefault", gfn, 1, actor=actor, write=True, private=False)
         vm.set_at[gfn] = at
 
-    def _enlarge(self, vm: _Vm, gfn: int, end: int, level: int) -> None:
+    def _enlarge(self, vm: _Vm, task: _Task, step: Step) -> None:
         """Note a leaf that maps more than a gfn: one entry answers every fault that is open below it."""
-        vm.large[gfn << 3 | level] = gfn
+        _, _, _, gfn, end, level, _, _ = step
+        vm.large[gfn << 3 | level] = task.fault if gfn <= task.fault < end else gfn
         for other in [owed for owed in vm.debts if gfn <= owed < end]:
             self.tally.excluded["open"] += not vm.debts.pop(other).withdrawn
 
     def _zap(self, vm: _Vm, task: _Task, step: Step) -> None:
         _, _, _, gfn, end, level, _, at = step
         key = gfn << 3 | level
-        if key in task.owed:
+        task.walking = key in task.owed
+        if task.walking:
             task.owed.discard(key)
             self.tally.matched_zaps += 1
         elif self._zap_late(vm, task, step, key):
             self.tally.matched_zaps += 1
             self.tally.late += 1
+        elif actor < 0:
+            self.tally.excluded["before"] += 1
         elif self.pure:
             self.tally.missed_zaps += 1
         else:
@@ -328,7 +342,7 @@ class Replay:
             if key in other.owed:
                 other.owed.discard(key)
                 return True
-        if vm.set_at.get(gfn, -1) <= task.at:
+        if vm.set_at.get(vm.large.get(key, gfn), -1) <= task.at:
             return False
         return self._tell_zap(vm, gfn, end, "late", at)
 
@@ -338,3 +352,75 @@ class Replay:
         for changed, _, _ in changes:
             vm.zapped_at[changed] = at
         return bool(changes)
+
+    # What no model can know
+
+    def _teardown(self, vm: _Vm, task: _Task, step: Step) -> None:
+        _, _, _, gfn, end, level, _, at = step
+        self.tally.excluded["teardown"] += 1
+        vm.large.pop(gfn << 3 | level, None)
+        if level and not self.pure:
+            self._tell_zap(vm, gfn, end, "teardown", at)
+
+    def _piece(self, vm: _Vm, task: _Task, step: Step) -> None:
+        _, _, _, gfn, end, _, _, at = step
+        if self.pure:
+            self.tally.missed_zaps += 1
+        else:
+            self.tally.inputs["value"] += 1
+            self._tell_zap(vm, gfn, end, "value", at)
+
+    def _split(self, vm: _Vm, task: _Task, step: Step) -> None:
+        """A large leaf became a table of smaller leaves, which emit no event of their own."""
+        _, _, _, gfn, end, level, actor, at = step
+        vm.large.pop(gfn << 3 | level, None)
+        if self.pure:
+            return
+        self.tally.excluded["split"] += 1
+        for first in range(gfn, end, REGION_GFNS if level > 2 else 1):
+            if level > 2:
+                vm.large[first << 3 | 2] = first
+            self._tell_set(vm, first, actor, at)
+
+    def _root(self, vm: _Vm, task: _Task, step: Step) -> None:
+        """Another root beside a live one: the old tables are invalid, as after deleting a memslot of a VM
+        without private memory (kvm_tdp_mmu_invalidate_roots)."""
+        self.tally.excluded["root"] += 1
+        if not self.pure:
+            vm.large.clear()
+            self._tell_zap(vm, 0, len(self.gib_starts) * REGION_GFNS, "slot", step[7])
+
+    def _reset(self, vm: _Vm, task: _Task, step: Step) -> None:
+        if not self.pure:
+            self._settle(vm)
+            vm.model.reset()
+            vm.forget()
+
+    def _leave_open(self, vm: _Vm) -> None:
+        """Forgive what the end of the trace cut off: the rest of a walk that was under way."""
+        for task in vm.tasks.values():
+            if task.walking:
+                self.tally.excluded["open"] += len(task.owed)
+                task.owed.clear()
+
+    def _settle(self, vm: _Vm) -> None:
+        """Count what was owed and never happened."""
+        for debt in vm.debts.values():
+            if debt.at in self.script.facts.open:
+                self.tally.excluded["open"] += 1
+            elif not debt.withdrawn:
+                self.tally.extra_sets += 1
+        vm.debts.clear()
+        for task in vm.tasks.values():
+            self.tally.extra_zaps += len(task.owed)
+            task.owed.clear()
+
+
+def _class_of_zap(task: _Task, gfn: int, end: int) -> str:
+    """The class of a zap of [gfn, end) that nobody owes: an input, or "missed"."""
+    if task.unmapped:
+        return "unmap"
+    if not (gfn < task.high and task.low < end):
+        return "slot"
+    cut = end - gfn > 1 and not (task.low <= gfn and end <= task.high)
+    return "value" if cut else "missed"

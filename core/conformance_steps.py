@@ -122,7 +122,7 @@ def _spans(events: npt.NDArray[np.void], gfns: DenseGfns) -> list[tuple[int, int
     """The dense gfns (first, end) of every event; meaningless where an event names none."""
     first = gfns.of(events["gfn"])
     last = gfns.of(np.where(_calls(events), events["end"] - 1, events["gfn"]))
-    spans: list[tuple[int, int]] = np.stack([first, last + 1], axis=1).tolist()
+    spans: list[tuple[int, int]] = list(zip(first.tolist(), (last + 1).tolist(), strict=True))
     for index in np.flatnonzero(_is_leaf_change(events) & (events["level"] > 1)).tolist():
         spans[index] = gfns.span(int(events["gfn"][index]), int(events["level"][index]))
     return spans

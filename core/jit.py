@@ -91,7 +91,7 @@ def kernel(function: F) -> F:
 
 def part(function: F) -> F:
     """Compile a step, or what steps share. Not cached by itself: it ends up in the step table, which is."""
-    return cast(F, numba.njit(error_model="numpy")(function))
+    return cast(F, numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
 
 
 def _byte_pointer(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value) -> ir.Value:

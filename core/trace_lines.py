@@ -170,7 +170,9 @@ def _parse(
         for slot in range(defaults.shape[0]):
             values[slot] = defaults[slot]
         form, after = _match(block, name, headers, starts.shape[0] - 1, text, starts, rows, values)
-        if form < 0 or block[after] > SPACE:
+        if form < 0:
+            break
+        if block[after] != SPACE and block[after] != NEWLINE and block[after] != RETURN and block[after] != TAB:
             break
         event = out[count]
         event["time_ns"] = values[SECONDS] * 1_000_000_000 + values[MICRO] * 1000 + values[NANO]

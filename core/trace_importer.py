@@ -1,0 +1,133 @@
+"""From blocks of text to an Events: cuts lines, chooses the parser for each, and grows the record array."""
+
+import numpy as np
+import numpy.typing as npt
+
+from gmembench.core.errors import UserError
+from gmembench.core.trace_events import EVENT, EVENT_KINDS, Events
+from gmembench.core.trace_formats import complete
+from gmembench.core.trace_text import TextParser
+
+BLOCK_BYTES = 1 << 22
+
+LONGEST_LINE_BYTES = 1 << 20
+
+ROOM_EVENTS = 1 << 15
+"""At least so many records are free when a block is parsed."""
+
+COMPILE_FROM_BYTES = 1 << 22
+"""The compiled parser is loaded for text beyond this: below, the text parser is done before Numba is imported."""
+
+
+class _Records:
+    """An EVENT array that grows."""
+
+    def __init__(self) -> None:
+        self.array = np.zeros(ROOM_EVENTS, dtype=EVENT)
+        self.count = 0
+
+    def room(self, wanted: int) -> npt.NDArray[np.void]:
+        """The free records, at least `wanted`, zeroed. Not to be kept: growing moves the array."""
+        if self.array.size - self.count < wanted:
+            self.array.resize(self.count * 3 // 2 + wanted, refcheck=False)
+        return self.array[self.count :]
+
+    def add(self, events: npt.NDArray[np.void]) -> None:
+        """Append events as printed, and complete them."""
+        self.room(len(events))[: len(events)] = events
+        self.keep(len(events))
+
+    def keep(self, count: int) -> None:
+        """The first `count` free records hold events as printed now: complete them."""
+        complete(self.array[self.count : self.count + count])
+        self.count += count
+
+
+class Importer:
+    """Takes the text of a trace in blocks. `compiled` forces or forbids the compiled parser; None decides by size."""
+
+    def __init__(self, compiled: bool | None = None) -> None:
+        self._records = _Records()
+        self._text = TextParser()
+        self._compiled = compiled
+        self._rest = b""
+        self._lines = 0
+        self._bytes = 0
+
+    def feed(self, block: bytes, path: str) -> None:
+        """Take the next block of text. Raises UserError if it is no text of lines."""
+        if b"\0" in block:
+            raise UserError("is no text (it holds a zero byte)", path, "give the text of trace-cmd report or perf script")
+        self._bytes += len(block)
+        text = self._rest + block
+        end = text.rfind(b"\n") + 1
+        self._rest = text[end:]
+        if len(self._rest) > LONGEST_LINE_BYTES:
+            line = self._lines + text.count(b"\n") + 1
+            raise UserError(f"line {line} is longer than any of a trace", path, "give the text of trace-cmd report")
+        if end:
+            self._parse(text[:end])
+
+    def finish(self, path: str) -> Events:
+        """The end of the text: what it held."""
+        if self._rest:
+            self._lines += 1
+            self._text.feed(self._rest, self._lines, terminated=False)
+        self._text.finish()
+        self._records.add(self._text.take())
+        records, text = self._records, self._text
+        records.array.resize(records.count, refcheck=False)
+        met = np.bincount(records.array["kind"], minlength=len(EVENT_KINDS))
+        counts = {name: int(n) for name, n in zip(EVENT_KINDS, met, strict=True) if n}
+        counts.update(text.unplaced)
+        return Events(
+            records.array, counts, text.unplaced, text.malformed, text.malformed_lines, self._lines, text.lost, path
+        )
+
+    def _parse(self, text: bytes) -> None:
+        """Read complete lines."""
+        if self._use_compiled():
+            self._parse_compiled(text)
+        else:
+            self._parse_text(text)
+
+    def _use_compiled(self) -> bool:
+        if self._compiled is None and self._bytes > COMPILE_FROM_BYTES:
+            from gmembench.core.jit import INTERPRETED
+
+            self._compiled = not INTERPRETED
+        return bool(self._compiled)
+
+    def _parse_text(self, text: bytes) -> None:
+        for line in text.split(b"\n")[:-1]:
+            self._lines += 1
+            self._text.feed(line, self._lines)
+        self._records.add(self._text.take())
+
+    def _parse_compiled(self, text: bytes) -> None:
+        """Let the compiled parser read until it refuses a line, the text parser read that one, and so on."""
+        from gmembench.core.trace_lines import LineParser
+
+        parser, block, at = LineParser(), np.frombuffer(text, dtype=np.uint8), 0
+        while at < len(text):
+            if not self._text.waiting:
+                room = self._records.room(ROOM_EVENTS)
+                at, count = parser.parse(block, at, self._lines + 1, room)
+                if count:
+                    self._taken(text, at, room[count - 1], count)
+                if at == len(text) or count == len(room):
+                    continue
+            end = text.index(b"\n", at)
+            self._lines += 1
+            self._text.feed(text[at:end], self._lines)
+            at = end + 1
+            if self._text.rows:
+                self._records.add(self._text.take())
+
+    def _taken(self, text: bytes, at: int, last: np.void, count: int) -> None:
+        """The compiled parser read `count` lines; the last one ends before byte `at`."""
+        start = text.rfind(b"\n", 0, at - 1) + 1
+        length = len(text[start:at].rstrip(b" \r\n"))
+        self._text.after(length, int(last["pad"]), int(last["time_ns"]))
+        self._records.keep(count)
+        self._lines += count
