@@ -173,7 +173,7 @@ class Replay:
             s.FAULT: self._fault, s.CONVERT: self._convert, s.PUNCH: self._punch, s.UNMAP: self._unmap,
             s.SET: self._set, s.ZAP: self._zap, s.PREFAULT: self._prefault, s.EXIT_FAULT: self._exit_fault,
             s.HYPERCALL: self._hypercall, s.TEARDOWN: self._teardown, s.PIECE: self._piece,
-            s.SPLIT: self._split, s.ROOT: self._root, s.RESET: self._reset,
+            s.SPLIT: self._split, s.ROOT: self._root, s.RESET: self._reset, s.OLD_ZAP: self._zap,
         }  # fmt: skip
 
     def run(self) -> Tally:
@@ -320,7 +320,7 @@ class Replay:
         elif self._zap_late(vm, task, step, key):
             self.tally.matched_zaps += 1
             self.tally.late += 1
-        elif actor < 0:
+        elif step[0] == s.OLD_ZAP:
             self.tally.excluded["before"] += 1
         elif self.pure:
             self.tally.missed_zaps += 1

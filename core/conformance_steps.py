@@ -29,11 +29,15 @@ from gmembench.core.trace_events import (
     MAP_GPA_RANGE,
 )
 
-FAULT, CONVERT, PUNCH, UNMAP, SET, ZAP, PREFAULT, EXIT_FAULT, HYPERCALL, TEARDOWN, PIECE, SPLIT, ROOT, RESET = range(14)
+FAULT, CONVERT, PUNCH, UNMAP, HYPERCALL = range(5)
+SET, ZAP, OLD_ZAP = range(5, 8)
+PREFAULT, EXIT_FAULT, PIECE, SPLIT = range(8, 12)
+TEARDOWN, ROOT, RESET = range(12, 15)
 """Operations of a step.
 
-FAULT, CONVERT, PUNCH, UNMAP, HYPERCALL: causes. SET, ZAP: leaf changes to predict. PREFAULT, EXIT_FAULT,
-PIECE, SPLIT: inputs. TEARDOWN: excluded. ROOT: a VM gets a second set of tables. RESET: its last one is gone.
+The first row are causes, the second leaf changes to predict (OLD_ZAP: of an entry that is older than the
+trace), the third inputs. TEARDOWN is excluded, ROOT gives a VM a second set of tables, at RESET its last one
+is gone.
 """
 
 WRITE, PRIVATE, JOIN = 1, 2, 4
@@ -186,6 +190,7 @@ class _Reader:
         self.resets: defaultdict[int, int] = defaultdict(int)
         self.depth: defaultdict[tuple[int, tuple[int, int]], int] = defaultdict(int)
         self.pending: dict[int, int] = {}
+        self.seen_born: dict[int, bool] = {}
 
     def read(self, index: int) -> None:
         """Append the steps of one event."""
@@ -240,6 +245,7 @@ class _Reader:
 
     def _changed(self, index: int) -> None:
         change, level, vm = self.change_of[index], self.level_of[index], self.vms[index]
+        self.seen_born.setdefault(vm, change == CHANGE_LINK and level >= TOP_LEVEL)
         if change in _LEAF_CHANGES:
             self._leaf(index, change, level, (vm, self.spans[index]))
             self.lives.add((vm, self.resets[vm]))
@@ -248,22 +254,26 @@ class _Reader:
         elif level == TOP_LEVEL and change == CHANGE_UNLINK and self.tables.unlink(vm, self.gfn_of[index]):
             self._step(RESET, index)
             self.resets[vm] += 1
+            self.seen_born[vm] = True
 
     def _leaf(self, index: int, change: int, level: int, leaf: tuple[int, tuple[int, int]]) -> None:
         if change == CHANGE_ZAP:
-            self.depth[leaf] -= 1
-            self._zap(index, level, self.depth[leaf] > 0)
+            self._zap(index, level, self.depth[leaf])
+            self.depth[leaf] = max(0, self.depth[leaf] - 1)
         elif change == CHANGE_SPLIT:
             self._step(SPLIT, index, level)
         else:
             self.depth[leaf] += 1
             self._step(SET, index, level)
 
-    def _zap(self, index: int, level: int, mapped_by_another_root: bool) -> None:
+    def _zap(self, index: int, level: int, depth: int) -> None:
+        """`depth`: sets without a zap that the trace holds for this leaf, more than one with several roots."""
         if index in self.facts.pieces:
             self._step(PIECE, index, level)
         elif index in self.facts.teardown:
-            self._step(TEARDOWN, index, 0 if mapped_by_another_root else level)
+            self._step(TEARDOWN, index, 0 if depth > 1 else level)
+        elif not depth and not self.seen_born[self.vms[index]]:
+            self._step(OLD_ZAP, index, level)
         else:
             self._step(ZAP, index, level)
 

@@ -8,7 +8,7 @@ from gmembench.core.trace_events import EVENT, EVENT_KINDS, Events
 from gmembench.core.trace_formats import complete
 from gmembench.core.trace_text import TextParser
 
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES = 1 << 21
 
 LONGEST_LINE_BYTES = 1 << 20
 
@@ -16,7 +16,7 @@ ROOM_EVENTS = 1 << 15
 """At least so many records are free when a block is parsed."""
 
 COMPILE_FROM_BYTES = 1 << 22
-"""The compiled parser is loaded for text beyond this: below, the text parser is done before Numba is imported."""
+"""Text of more bytes goes to the compiled parser; with less, the text parser is done before Numba is imported."""
 
 
 class _Records:
@@ -43,6 +43,13 @@ class _Records:
         self.count += count
 
 
+def _can_compile() -> bool:
+    """False where kernels run interpreted: the text parser is faster then."""
+    from gmembench.core.jit import INTERPRETED
+
+    return not INTERPRETED
+
+
 class Importer:
     """Takes the text of a trace in blocks. `compiled` forces or forbids the compiled parser; None decides by size."""
 
@@ -52,24 +59,24 @@ class Importer:
         self._compiled = compiled
         self._rest = b""
         self._lines = 0
-        self._bytes = 0
 
     def feed(self, block: bytes, path: str) -> None:
         """Take the next block of text. Raises UserError if it is no text of lines."""
         if b"\0" in block:
             raise UserError("is no text (it holds a zero byte)", path, "give the text of trace-cmd report or perf script")
-        self._bytes += len(block)
-        text = self._rest + block
-        end = text.rfind(b"\n") + 1
-        self._rest = text[end:]
+        self._rest += block
+        if self._compiled is None:
+            if len(self._rest) <= COMPILE_FROM_BYTES:
+                return
+            self._compiled = _can_compile()
+        self._parse()
         if len(self._rest) > LONGEST_LINE_BYTES:
-            line = self._lines + text.count(b"\n") + 1
+            line = self._lines + 1
             raise UserError(f"line {line} is longer than any of a trace", path, "give the text of trace-cmd report")
-        if end:
-            self._parse(text[:end])
 
     def finish(self, path: str) -> Events:
         """The end of the text: what it held."""
+        self._parse()
         if self._rest:
             self._lines += 1
             self._text.feed(self._rest, self._lines, terminated=False)
@@ -84,19 +91,14 @@ class Importer:
             records.array, counts, text.unplaced, text.malformed, text.malformed_lines, self._lines, text.lost, path
         )
 
-    def _parse(self, text: bytes) -> None:
-        """Read complete lines."""
-        if self._use_compiled():
+    def _parse(self) -> None:
+        """Read the complete lines of what is there."""
+        end = self._rest.rfind(b"\n") + 1
+        text, self._rest = self._rest[:end], self._rest[end:]
+        if self._compiled:
             self._parse_compiled(text)
         else:
             self._parse_text(text)
-
-    def _use_compiled(self) -> bool:
-        if self._compiled is None and self._bytes > COMPILE_FROM_BYTES:
-            from gmembench.core.jit import INTERPRETED
-
-            self._compiled = not INTERPRETED
-        return bool(self._compiled)
 
     def _parse_text(self, text: bytes) -> None:
         for line in text.split(b"\n")[:-1]:

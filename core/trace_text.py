@@ -55,6 +55,16 @@ _NOTE = re.compile(
 )
 """Lines that tracers print and that are no events."""
 
+_PRINTED = np.dtype([(name, "u8" if name in ("gfn", "end", "old", "new", "code") else EVENT[name]) for name in EVENT.fields or ()])
+"""EVENT with the 64-bit values unsigned, as they are printed."""
+
+_COLUMNS = [list(EVENT.fields or ()).index(name) for name in SLOTS]
+"""The column of each slot."""
+
+_TIME_COLUMN = 0
+_ORIGIN_COLUMNS = slice(6, 9)
+"""line, task, cpu"""
+
 Row = tuple[int, ...]
 
 
@@ -78,26 +88,29 @@ def _group(part: Field) -> str:
 
 @dataclass(frozen=True)
 class _Form:
-    number: int
+    """A format ready for use. `fields`: (column of the row, base) of each group of the expression."""
+
     expression: re.Pattern[bytes]
-    fields: tuple[tuple[int, int], ...]  # (slot, base) of each group
+    fields: tuple[tuple[int, int], ...]
+    row: tuple[int, ...]  # what the columns hold where the text says nothing
     open_end: bool  # the last field may be cut off without a trace of it
+    wrapped: bool
 
     @classmethod
     def of(cls, number: int) -> "_Form":
-        parts = fields(FORMATS[number].pattern)
-        kept = tuple((p.slot, p.base) for p in parts if isinstance(p, Field) and p.slot >= 0)
-        return cls(number, _expression(parts), kept, isinstance(parts[-1], Field))
+        form = FORMATS[number]
+        parts = fields(form.pattern)
+        kept = tuple((_COLUMNS[p.slot], p.base) for p in parts if isinstance(p, Field) and p.slot >= 0)
+        row = [0] * len(_PRINTED)
+        for column, default in zip(_COLUMNS, SLOT_DEFAULTS, strict=True):
+            row[column] = default % (1 << 64) if _PRINTED[column] == np.uint64 else default
+        row[_PRINTED.names.index("pad")] = number  # type: ignore[union-attr]  # a record dtype has names
+        return cls(_expression(parts), kept, tuple(row), isinstance(parts[-1], Field), form.wrapped)
 
 
 _FORMS: dict[bytes, list[_Form]] = {}
 for _number, _format in enumerate(FORMATS):
     _FORMS.setdefault(_format.kind.encode(), []).append(_Form.of(_number))
-
-
-def _signed(value: int) -> int:
-    """A 64-bit value viewed as i8."""
-    return value - (1 << 64) if value >> 63 else value
 
 
 @dataclass
@@ -129,7 +142,7 @@ class TextParser:
 
     def take(self) -> npt.NDArray[np.void]:
         """The rows collected since the last call as an EVENT array, as printed."""
-        events = np.array(self.rows, dtype=EVENT)
+        events = np.array(self.rows, dtype=_PRINTED).view(EVENT)
         self.rows = []
         return events
 
@@ -179,12 +192,13 @@ class TextParser:
                 continue
             if cut and form.open_end and match.end() == len(text):
                 return False
-            values = list(SLOT_DEFAULTS)
-            for (slot, base), digits in zip(form.fields, match.groups(), strict=True):
-                values[slot] = _signed(int(digits, base))
-            numbers, vcpu, level = values[:5], values[SLOTS.index("vcpu")], values[SLOTS.index("level")]
-            self.rows.append((self._last_time_ns, *numbers, *origin, vcpu, 0, level, 0, form.number))
-            self._last_wraps = FORMATS[form.number].wrapped
+            row = list(form.row)
+            for (column, base), digits in zip(form.fields, match.groups(), strict=True):
+                row[column] = int(digits, base)
+            row[_TIME_COLUMN] = self._last_time_ns
+            row[_ORIGIN_COLUMNS] = origin
+            self.rows.append(tuple(row))
+            self._last_wraps = form.wrapped
             return True
         return False
 

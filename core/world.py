@@ -235,6 +235,7 @@ HEADER = np.dtype(
         ("backing_pages_peak", "i8"),
         ("double_backed_pages_peak", "i8"),
         ("tables", "i8"),  # page tables below the root
+        ("zeroed_pages", "i8"),  # pages filled with zeros so far
         ("ipis", "i8"),
     ]
 )

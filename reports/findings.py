@@ -1,7 +1,7 @@
 """Headline findings: sentences computed from the results, each with the kind of its numbers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -23,20 +23,20 @@ class Finding:
 
 def findings(results: Results) -> list[Finding]:
     """Return the findings that the results allow, most asked for first."""
-    makers: tuple[Callable[[Results], Finding | None], ...] = (
+    makers = (
         _faults, _conversions, _touchpoints, _held_twice, _retries, _time, _agreement,
     )  # fmt: skip
     return [found for found in (maker(results) for maker in makers) if found]
 
 
-def _shared_group(results: Results, key: str) -> pd.DataFrame:
+def _shared_group(cells: pd.DataFrame, key: str) -> pd.DataFrame:
     """Cells of the scenario, hardware and page size run by most designs; among equals, with the largest `key`."""
-    cells = results.cells[results.cells[key].fillna(0) > 0]
+    cells = cells[cells[key].fillna(0) > 0]
     if cells.empty:
         return cells
     groups = cells.groupby(_GROUP, sort=False).agg(designs=("design", "nunique"), total=(key, "sum"))
     best = groups.sort_values(["designs", "total"], ascending=False, kind="stable").index[0]
-    return cells[cells[_GROUP].apply(tuple, axis=1) == best]
+    return cells[(cells[_GROUP] == pd.Series(best, index=_GROUP)).all(axis=1)]
 
 
 def _place(cells: pd.DataFrame) -> str:
@@ -46,7 +46,7 @@ def _place(cells: pd.DataFrame) -> str:
 
 
 def _faults(results: Results) -> Finding | None:
-    cells = _shared_group(results, "faults")
+    cells = _shared_group(results.cells, "faults")
     cells = cells[cells["fault_steps"].notna()]
     if cells.empty:
         return None
@@ -58,7 +58,7 @@ def _faults(results: Results) -> Finding | None:
 
 
 def _conversions(results: Results) -> Finding | None:
-    cells = _shared_group(results, "conversions")
+    cells = _shared_group(results.cells, "conversions")
     cells = cells[cells["conversion_steps"].notna()]
     if cells.empty:
         return None
@@ -96,17 +96,24 @@ def _held_twice(results: Results) -> Finding | None:
     cells = results.cells[results.cells["double_backed_pages_peak"].notna()]
     if cells.empty:
         return None
-    peak = cells.loc[cells["double_backed_pages_peak"].astype("int64").idxmax()]
-    if peak["double_backed_pages_peak"] == 0:
+    peak = _first_largest(cells, "double_backed_pages_peak")
+    pages, guest = peak["double_backed_pages_peak"], peak["gfns"]
+    if pages == 0:
         return Finding("counted", "No cell ever holds a page of the guest twice.")
-    share = ""
-    if not formatting.absent(peak["gfns"]) and peak["gfns"]:
-        share = f", {formatting.percent(peak['double_backed_pages_peak'] / peak['gfns'])} of the guest"
+    share = "" if formatting.absent(guest) or not guest else f", {formatting.percent(pages / guest)} of the guest"
     return Finding(
         "counted",
-        f"The most memory held twice (private and shared copy at once) is {formatting.size(peak['double_backed_pages_peak'])} "
-        f"MiB{share}: {peak['design']} in {peak['scenario']}, {peak['page_size']}.{_never_twice(cells, peak)}",
+        "The most memory held twice (a private and a shared copy at once) is "
+        f"{formatting.size(pages)} MiB{share}: {_cell(peak)}.{_never_twice(cells, peak)}",
     )
+
+
+def _first_largest(cells: pd.DataFrame, key: str) -> "pd.Series[Any]":
+    return cells.iloc[int(cells[key].to_numpy(dtype="int64").argmax())]
+
+
+def _cell(cell: "pd.Series[Any]") -> str:
+    return f"{cell['design']} in {cell['scenario']}, {cell['page_size']}"
 
 
 def _never_twice(cells: pd.DataFrame, peak: "pd.Series[str]") -> str:
@@ -119,55 +126,36 @@ def _never_twice(cells: pd.DataFrame, peak: "pd.Series[str]") -> str:
 
 
 def _retries(results: Results) -> Finding | None:
-    retries = results.cells["retries"].dropna()
-    if retries.empty or retries.sum() == 0:
+    cells = results.cells[results.cells["retries"].fillna(0) > 0]
+    if cells.empty:
         return None
-    most = results.cells.loc[retries.astype("int64").idxmax()]
-    return Finding(
-        "counted",
-        f"{formatting.plural(int(retries.sum()), 'fault')} met an invalidation and ran again, "
-        f"in one cell up to {formatting.count(most['retries'])} ({most['scenario']} with {most['design']}, {most['page_size']}).",
-    )
+    most = _first_largest(cells, "retries")
+    faults = formatting.plural(int(cells["retries"].sum()), "fault")
+    sentence = f"{faults} met an invalidation and ran again, in one cell up to {formatting.count(most['retries'])}"
+    return Finding("counted", f"{sentence} ({_cell(most)}).")
 
 
 def _time(results: Results) -> Finding | None:
     times = distributions(results)
-    cells = results.cells[results.cells.index.isin(list(times))]
+    cells = _shared_group(results.cells[results.cells.index.isin(list(times))], "operations")
     if cells.empty:
         return None
-    cells = cells[cells[_GROUP].apply(tuple, axis=1).isin(_widest(cells))]
     parts = [f"{cell['design']} {_spread(times[str(name)])}" for name, cell in cells.iterrows()]
-    return Finding(
-        "measured",
-        f"The model's own code, which is not a kernel, takes per operation: {formatting.listing(parts)} ({_place(cells)}).",
-    )
-
-
-def _widest(cells: pd.DataFrame) -> set[tuple[str, str, str]]:
-    groups = cells.groupby(_GROUP, sort=False).agg(designs=("design", "nunique"), operations=("operations", "sum"))
-    return {groups.sort_values(["designs", "operations"], ascending=False, kind="stable").index[0]}
+    sentence = "The model's own code, which is not a kernel, takes per operation:"
+    return Finding("measured", f"{sentence} {formatting.listing(parts)} ({_place(cells)}).")
 
 
 def _spread(time: Distribution) -> str:
-    middle = (
-        ""
-        if time.processes < 2
-        else f" (middle half {formatting.time_ns(time.low_ns)} to {formatting.time_ns(time.high_ns)})"
-    )
-    return f"{formatting.time_ns(time.median_ns)} ns{middle}"
+    median, low, high = (formatting.time_ns(value) for value in (time.median_ns, time.low_ns, time.high_ns))
+    return f"{median} ns" if time.processes < 2 else f"{median} ns (middle half {low} to {high})"
 
 
 def _agreement(results: Results) -> Finding | None:
     for verdict in conformance.verdicts(results):
         figures = results.conformance[verdict.cell]
-        agreement, inputs = (
-            conformance.fraction(figures, "agreement"),
-            conformance.fraction(figures, "inputs_share"),
-        )
+        agreement, inputs = (conformance.fraction(figures, key) for key in ("agreement", "inputs_share"))
         if agreement is not None:
             given = "" if inputs is None else f", with {formatting.percent(inputs)} of the changes given as input"
-            return Finding(
-                "counted",
-                f"Against the kernel trace {verdict.trace} the model's page-table changes agree to {formatting.percent(agreement)}{given}.",
-            )
+            sentence = f"Against the kernel trace {verdict.trace} the model's page-table changes agree to"
+            return Finding("counted", f"{sentence} {formatting.percent(agreement)}{given}.")
     return None

@@ -121,6 +121,11 @@ def cell_order(parts: Mapping[str, Any]) -> tuple[str, str, int, str, tuple[int,
     return (parts["scenario"], parts["hardware"], known, page_size, designs.rank(parts["design"]))
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a small frame as dictionaries by column, without the index."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
 
@@ -139,7 +144,7 @@ def _cell_name(raw: RawBenchmark) -> str:
 
 
 def _cells(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> pd.DataFrame:
-    records = []
+    found = []
     for name, raw in cells.items():
         record: dict[str, Any] = {part: raw.metadata[f"cell.{part}"] for part in NAME_PARTS}
         record |= {counter: profiles.counter(raw, f"count.{counter}") for counter in COUNTERS}
@@ -147,9 +152,9 @@ def _cells(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> pd.
             raise UserError("count.steps is missing", raw.where, WRITE_AGAIN)
         record |= {"cell": name, "kind": raw.metadata["gmembench.kind"], "file": file_of[name]}
         record["parameters"] = str(raw.metadata.get("cell.parameters", ""))
-        records.append(record)
-    records.sort(key=cell_order)
-    frame = pd.DataFrame(records).set_index("cell")
+        found.append(record)
+    found.sort(key=cell_order)
+    frame = pd.DataFrame(found).set_index("cell")
     return frame.astype(dict.fromkeys(COUNTERS, "Int64"))
 
 
@@ -161,13 +166,13 @@ def _values(name: str, raw: RawBenchmark) -> Iterator[tuple[str, int, float]]:
 
 def _programs(cells: Mapping[str, RawBenchmark]) -> pd.DataFrame:
     columns = ["cell", "program", "operations", "steps", "not_applicable", "reason", "results"]
-    records = [
+    found = [
         (name, program, *(profiles.counter(raw, f"count.{key}.{program}") for key in columns[2:5]),
          raw.metadata.get(f"reason.not_applicable.{program}"), _result_text(raw, program))
         for name, raw in cells.items()
         for program in _program_names(raw.metadata)
     ]  # fmt: skip
-    return _frame(columns, records).astype(dict.fromkeys(columns[2:5], "Int64"))
+    return _frame(columns, found).astype(dict.fromkeys(columns[2:5], "Int64"))
 
 
 def _program_names(metadata: Mapping[str, Any]) -> list[str]:
@@ -182,12 +187,12 @@ def _result_text(raw: RawBenchmark, program: str) -> str:
 
 
 def _not_applicable(cells: Mapping[str, RawBenchmark]) -> pd.DataFrame:
-    records: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for raw in cells.values():
         for name, reason in _listed(raw, "cells.not_applicable", "reason"):
             parts = name.rsplit("/", 3) if name.count("/") >= 3 else [name, "", "", ""]
-            records[name] = {"cell": name, **dict(zip(NAME_PARTS, parts, strict=True)), "reason": reason}
-    present = [record for name, record in records.items() if name not in cells]
+            found[name] = {"cell": name, **dict(zip(NAME_PARTS, parts, strict=True)), "reason": reason}
+    present = [record for name, record in found.items() if name not in cells]
     present.sort(key=cell_order)
     frame = pd.DataFrame(present, columns=["cell", *NAME_PARTS, "reason"])
     return frame.set_index("cell")

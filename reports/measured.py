@@ -5,6 +5,7 @@ two equal runs of 20 processes with 3 values each differ "significantly" in 24 %
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +15,22 @@ from gmembench.reports.loading import Results
 
 @dataclass(frozen=True)
 class Distribution:
-    """Nanoseconds an operation over the means of the processes; quartiles are NaN for one process."""
+    """Nanoseconds an operation over the means of the processes; quartiles are NaN for one process.
+
+    processes, count: how many processes, and how many values in all.
+    """
 
     median_ns: float
     low_ns: float
     high_ns: float
     processes: int
-    values: int
+    count: int
 
 
 def process_means(results: Results) -> pd.DataFrame:
     """Return one row a cell and process: cell, process, time_ns (mean of its values, nanoseconds)."""
-    return results.times.groupby(["cell", "process"], as_index=False, sort=False)["time_ns"].mean()
+    means = results.times.groupby(["cell", "process"], sort=False)["time_ns"].mean()
+    return means.reset_index()
 
 
 def distributions(results: Results) -> dict[str, Distribution]:
@@ -37,6 +42,6 @@ def distributions(results: Results) -> dict[str, Distribution]:
     }
 
 
-def _distribution(means: "np.ndarray[tuple[int], np.dtype[np.float64]]", values: int) -> Distribution:
+def _distribution(means: Any, count: int) -> Distribution:
     low, high = np.percentile(means, (25, 75)) if len(means) > 1 else (np.nan, np.nan)
-    return Distribution(float(np.median(means)), float(low), float(high), len(means), values)
+    return Distribution(float(np.median(means)), float(low), float(high), len(means), count)

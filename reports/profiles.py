@@ -50,11 +50,8 @@ def backing_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
     Raises UserError if the columns are not lists of counts of one length.
     """
     columns = _json(raw, "profile.backing", "{}")
-    if columns == {}:
-        columns = {key: [] for key in _BACKING}
-    lists = [columns.get(key) for key in _BACKING] if isinstance(columns, dict) else []
-    counts = all(isinstance(column, list) and all(map(_is_count, column)) for column in lists)
-    if not lists or not counts or len({len(column) for column in lists}) != 1:
+    lists = [columns.get(key, []) for key in _BACKING] if isinstance(columns, dict) else []
+    if not lists or not all(map(_is_counts, lists)) or len(set(map(len, lists))) > 1:
         raise UserError("profile.backing is not four columns of counts", raw.where, WRITE_AGAIN)
     frame = pd.DataFrame(dict(zip(_BACKING, lists, strict=True)), dtype="int64")
     frame.insert(0, "cell", name)
@@ -82,6 +79,10 @@ def _is_name(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+def _is_counts(column: object) -> bool:
+    return isinstance(column, list) and all(map(_is_count, column))
 
 
 def _is_row(row: object) -> bool:

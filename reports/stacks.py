@@ -1,5 +1,6 @@
 """Steps of one kind of event, by place, as stacked bars: shared by the figures of faults and conversions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import StrMethodFormatter
 
 from gmembench.reports import formatting, lanes, theme
-from gmembench.reports.loading import Results
+from gmembench.reports.loading import Results, records
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,12 @@ def draw(results: Results, stack: Stack) -> Drawing | None:
     layout = lanes.lay_out(results, results.cells.loc[table.index, "scenario"])
     drawing, axes = lanes.draw_lanes(layout, f"steps per {stack.noun} (counted)")
     largest = float(table.sum(axis=1).max())
+    bars = dict(zip(table.index, records(table), strict=True))
     axes.set_xlim(0, largest * 1.13)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     for lane in layout.lanes:
-        if lane.cell in table.index:
-            _bar(axes, lane.y, table.loc[lane.cell], largest)
+        if lane.cell in bars:
+            _bar(axes, lane.y, bars[lane.cell], largest)
         else:
             lanes.note(axes, lane.y, _remark(results, lane, stack))
     _legend(drawing, list(table.columns))
@@ -70,10 +72,10 @@ def _remark(results: Results, lane: lanes.Lane, stack: Stack) -> str:
     return f"not applicable: {reason}" if reason else f"no {stack.noun} in this cell"
 
 
-def _bar(axes: Axes, y: float, steps: "pd.Series[float]", largest: float) -> None:
-    starts = np.concatenate(([0.0], np.cumsum(steps.to_numpy())))
+def _bar(axes: Axes, y: float, steps: Mapping[str, float], largest: float) -> None:
+    starts = np.concatenate(([0.0], np.cumsum(list(steps.values()))))
     for (place, length), start in zip(steps.items(), starts, strict=False):
-        colour = theme.PLACE_COLOURS.get(str(place), theme.OTHER_PLACE)
+        colour = theme.PLACE_COLOURS.get(place, theme.OTHER_PLACE)
         axes.barh(y, length, left=start, height=0.68, color=colour, edgecolor=theme.PAPER, linewidth=0.6)
         if length > 0.05 * largest:
             text_colour = "#ffffff" if place in theme.DARK_PLACES else "#101418"

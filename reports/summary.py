@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from gmembench.reports import formatting
-from gmembench.reports.loading import NAME_PARTS, Results, cell_order
+from gmembench.reports.loading import NAME_PARTS, Results, cell_order, records
 from gmembench.reports.measured import Distribution, distributions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def program_rows(results: Results) -> list[dict[str, Any]]:
             "results": row["results"],
             "reason": _missing_text(row["not_applicable"], results.missing_program(row["cell"], row["program"])),
         }
-        for row in programs.to_dict("records")
+        for row in records(programs)
     ]
 
 
@@ -172,7 +173,7 @@ def _quartiles(time: Distribution) -> str:
 def _sample(cell: Cell) -> Entry:
     if cell.time is None:
         return Entry("not measured", False)
-    return Entry(f"{cell.time.processes} / {cell.time.values}")
+    return Entry(f"{cell.time.processes} / {cell.time.count}")
 
 
 COLUMNS = (

@@ -64,7 +64,8 @@ def put_page(w: Record, pfn: int) -> None:
 
 @part
 def zero_pages(w: Record, pfn: int, order: int) -> None:
-    """Fill a page or a block with zeros."""
+    """Fill a page or a block with zeros, and count the pages."""
+    w["zeroed_pages"] += 1 << order
     for i in range(pfn, pfn + (1 << order)):
         page(w, i)["content"] = CONTENT_ZERO
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from gmembench.reports import designs, formatting, theme
 from gmembench.reports.figure import Figure
-from gmembench.reports.loading import NAME_PARTS, Results, cell_order
+from gmembench.reports.loading import NAME_PARTS, Results, cell_order, records
 
 _PANEL_INCHES = (3.55, 1.42)
 _MARGIN_INCHES = 0.75
@@ -26,7 +26,7 @@ def draw(results: Results) -> Drawing | None:
         return None
     columns = results.designs
     cells = _all_cells(results)
-    groups = cells[_GROUP].drop_duplicates().to_dict("records")
+    groups = records(cells[_GROUP].drop_duplicates())
     size = (
         _MARGIN_INCHES + _PANEL_INCHES[0] * len(columns),
         _TOP_INCHES + _PANEL_INCHES[1] * len(groups) + 0.25,
@@ -54,9 +54,8 @@ def draw(results: Results) -> Drawing | None:
 
 def _all_cells(results: Results) -> pd.DataFrame:
     """Cells that ran and cells that cannot, of the groups where some cell has a profile."""
-    cells = pd.concat([results.cells[list(NAME_PARTS)], results.not_applicable])
-    order = sorted(cells.index, key=lambda cell: cell_order(cells.loc[cell].to_dict()))
-    cells = cells.loc[order]
+    cells = pd.concat([results.cells[list(NAME_PARTS)], results.not_applicable]).rename_axis("cell")
+    cells = pd.DataFrame(sorted(records(cells.reset_index()), key=cell_order)).set_index("cell")
     profiled = cells.loc[cells.index.isin(results.backing["cell"]), _GROUP].apply(tuple, axis=1)
     return cells[cells[_GROUP].apply(tuple, axis=1).isin(set(profiled))]
 

@@ -83,7 +83,7 @@ _OWN_ROWS = {
         ("access.gup.alloc", "gup.alloc", "mm", "alloc", "do_anonymous_page", 1),
         ("access.gup.zero", "gup.zero", "mm", "zero", "do_anonymous_page", 1),
         ("access.gup.take_ref", "gup.take_ref", "mm", "refcount", "try_grab_folio", 1),
-        ("numa_zap.mn.active_inc", "mn.active_inc", "kvm-invalidate", "callback", "kvm_mmu_notifier_invalidate_range_start", 0),
+        ("numa_zap.mn.active_inc", "mn.active_inc", "kvm-invalidate", "callback", "invalidate_range_start", 0),
         ("numa_zap.mn.find_slot", "mn.find_slot", "kvm-invalidate", "check", "kvm_handle_hva_range", 0),
     ),
     "guest-memfd": (
@@ -102,13 +102,13 @@ _OWN_ROWS = {
         ("convert.pre.zap", "inv.zap", "kvm-invalidate", "spte-bits", "kvm_mmu_unmap_gfn_range", 300),
         ("convert.pre.flush_wait", "inv.flush_wait", "kvm-invalidate", "flush", "kvm_flush_remote_tlbs", 1),
         ("convert.store_attr", "convert.store_attr", "kvm-attributes", "state", "kvm_vm_set_mem_attributes", 512),
-        ("convert.update_mixed", "convert.update_mixed", "kvm-attributes", "state", "kvm_arch_post_set_memory_attributes", 2),
+        ("convert.update_mixed", "convert.update_mixed", "kvm-attributes", "state", "kvm_arch_post_set_attributes", 2),
         ("slot_delete.bind.erase", "bind.erase", "kvm-memslot", "state", "kvm_gmem_unbind", 0),
     ),
 }  # fmt: skip
 
 CONFORMANCE = {
-    "trace": "private_mem_conversions.txt",
+    "trace": "conversions.txt",
     "headline": "The model agrees with the kernel on every change that it can predict.",
     "agreement": 1.0,
     "agreement_pure": 0.9214,
@@ -196,19 +196,23 @@ def _hits(rows: list[dict[str, Any]], program: str, *, guest: bool = False) -> i
 
 
 def _backing(scenario: str, converts: int, faults: int) -> dict[str, list[int]]:
-    """A guest that fills up, then converts half of its memory; with `attributes-first` the old copy stays a while."""
+    """A guest that fills up, then converts half of it; with `attributes-first` old copies stay."""
     points = 120
     operations = [i * (faults + 2 * converts) // (points - 1) for i in range(points)]
     if not converts:
         filled = [16384 * i // (points - 1) for i in range(points)]
         shared = filled if scenario == "trace" else [0] * points
         private = [0] * points if scenario == "trace" else filled
-        return dict(operation=operations, private_pages=private, shared_pages=shared, double_backed_pages=[0] * points)
+        return _profile(operations, private, shared, [0] * points)
     twice = 0 if "punch-first" in scenario else 4096
     private = [min(16384, 32768 * i // points) - (0 if i < 70 else 8192 - twice) for i in range(points)]
     shared = [0 if i < 70 else min(8192, 400 * (i - 70)) for i in range(points)]
     double = [min(s, twice) for s in shared]
-    return dict(operation=operations, private_pages=private, shared_pages=shared, double_backed_pages=double)
+    return _profile(operations, private, shared, double)
+
+
+def _profile(*columns: list[int]) -> dict[str, list[int]]:
+    return dict(zip(("operation", "private_pages", "shared_pages", "double_backed_pages"), columns, strict=True))
 
 
 def write_result(
