@@ -11,16 +11,23 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gmembench.benchmarks.cells import Cell, list_cells, prepare
+from gmembench.benchmarks.cells import Cell, list_cells
 from gmembench.benchmarks.child import Request, add_arguments, check_sources, describe, die, request_from
-from gmembench.core.jit import jit_state
+from gmembench.benchmarks.prepared import prepare
+from gmembench.core import jit
+
+
+def kernels_state() -> str:
+    """Where kernels come from: "interpreted", "cached" (these sources were compiled before) or "cold"."""
+    if jit.INTERPRETED:
+        return "interpreted"
+    return "cached" if any(jit.CACHE_FOLDER.iterdir()) else "cold"
 
 
 def count(cell: Cell, request: Request, timed: bool) -> dict[str, Any]:
     """The line of one cell: its counted numbers, and with `timed` the seconds of a warm pass and of its set-up."""
     prepared = prepare(cell, request.paths, request.trace)
-    line: dict[str, Any] = {"cell": cell.name, "jit": jit_state(), "operations": prepared.operations}
-    line["counted"] = prepared.counted()
+    line: dict[str, Any] = {"cell": cell.name, "counted": prepared.counted()}
     if timed:
         prepared.time(1)
         start = time.perf_counter()
@@ -31,10 +38,11 @@ def count(cell: Cell, request: Request, timed: bool) -> dict[str, Any]:
 
 def lines(names: Iterable[str], request: Request, timed: bool) -> Iterable[dict[str, Any]]:
     """The lines of the named cells; a cell that raises gives a line with its error."""
+    state = kernels_state()
     cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
     for name in names:
         try:
-            yield count(cells[name], request, timed)
+            yield {**count(cells[name], request, timed), "jit": state}
         except Exception as error:  # noqa: BLE001 - one broken cell must not take the others with it
             yield {"cell": name, "error": describe(error)}
 

@@ -43,7 +43,7 @@ def run_metadata(
 
 
 def cell_metadata(cell: Cell, line: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of one cell: what it is, how its kernels came to be, and its counted numbers."""
+    """Metadata of one cell: what it is, where its kernels came from, and its counted numbers."""
     return {
         "cell.scenario": cell.scenario,
         "cell.design": cell.design,

@@ -24,7 +24,8 @@ def pass_on(command: list[str], arguments: argparse.Namespace) -> None:
 
 def measure(runner: Any, arguments: argparse.Namespace) -> None:
     """In a worker: prepare the cell and let pyperf time passes over its operations."""
-    from gmembench.benchmarks.cells import list_cells, prepare
+    from gmembench.benchmarks.cells import list_cells
+    from gmembench.benchmarks.prepared import prepare
 
     request = request_from(arguments)
     check_sources(request.digest)

@@ -1,4 +1,4 @@
-"""Trace conformance: do the leaf stage-2 changes of a model agree with those that the kernel traced?
+"""Trace conformance: a model's leaf stage-2 changes compared with those that the kernel traced.
 
 The figure. A trace is replayed event by event. The model hears of faults, attribute changes, punches and a
 few inputs, and says which leaf entries it sets and zaps. The trace's own kvm_tdp_mmu_spte_changed is the
@@ -17,7 +17,7 @@ What it does not claim:
   without any input; it has a ceiling below 1 wherever host unmaps or memslot changes zap entries, because
   no event says which gfns these touch. `inputs_share` is the part of the leaf changes given as input.
 
-Rules of matching and input classes: conformance_replay. What counts as a cause: conformance_steps.
+Rules of matching and input classes: conformance_replay. What counts as a cause: conformance_reader.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,15 +27,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core.conformance_replay import Model, Replay, Tally
-from gmembench.core.conformance_steps import Script, read_script
+from gmembench.core.conformance_model import Model, Tally
+from gmembench.core.conformance_reader import read_script
+from gmembench.core.conformance_replay import Replay
+from gmembench.core.conformance_steps import Script
 
 ModelFactory = Callable[[str, Sequence[tuple[int, int]], int], Model]
 """(variant, clusters, vcpus) -> a model of one VM.
 
-variant: "base" or the name of a control. clusters: (first real gfn, gfns) in ascending order; the model is
-called with dense gfns that count through the clusters. vcpus: actors 0 to vcpus - 1 are vCPUs, actor `vcpus`
-is the host.
+variant: "base" or the name of a control; for "no-punch" it is "base", and the replay tells of no punch.
+clusters: (first real gfn, gfns) in ascending order; the model is called with dense gfns that count through
+the clusters. vcpus: actors 0 to vcpus - 1 are vCPUs, actor `vcpus` is the host.
 """
 
 CONTROLS = {
@@ -97,7 +99,11 @@ class Conformance:
 
 
 def check(
-    events: npt.NDArray[np.void], model_factory: ModelFactory, *, design: str = "guest-memfd", slot_reason: str = ""
+    events: npt.NDArray[np.void],
+    model_factory: ModelFactory,
+    *,
+    design: str = "guest-memfd",
+    slot_reason: str = "",
 ) -> Conformance:
     """Compare a model with a trace.
 
@@ -107,9 +113,7 @@ def check(
     script = read_script(events)
     base = _replay(script, model_factory, "base")
     pure = _replay(script, model_factory, "base", pure=True)
-    controls = {
-        name: _control(_replay(script, model_factory, name, punch=name != "no-punch"), base) for name in CONTROLS
-    }
+    controls = {name: _control(_replay_control(script, model_factory, name), base) for name in CONTROLS}
     counts = _counts(script, base, pure)
     leaf_changes = counts["leaf_changes"]
     slot_share = base.inputs["slot"] / leaf_changes if leaf_changes and not slot_reason else 0.0
@@ -128,9 +132,22 @@ def check(
     )
 
 
-def _replay(script: Script, factory: ModelFactory, variant: str, *, pure: bool = False, punch: bool = True) -> Tally:
+def _replay(
+    script: Script,
+    factory: ModelFactory,
+    variant: str,
+    *,
+    pure: bool = False,
+    punch: bool = True,
+) -> Tally:
     clusters = script.gfns.clusters()
     return Replay(script, lambda: factory(variant, clusters, script.vcpus), pure=pure, punch=punch).run()
+
+
+def _replay_control(script: Script, factory: ModelFactory, name: str) -> Tally:
+    if name == "no-punch":
+        return _replay(script, factory, "base", punch=False)
+    return _replay(script, factory, name)
 
 
 def _control(tally: Tally, base: Tally) -> Control:
@@ -178,11 +195,13 @@ def _headline(design: str, base: Tally, leaf_changes: int, slot_share: float, ju
         return f"This trace has no leaf change that {design} could predict: nothing was compared."
     parts = [_figure(design, base)]
     if slot_share > SLOT_CAP:
-        parts.append(f"the check fails because {base.inputs['slot']:,} zaps ({slot_share:.1%}) have no cause in the trace")
+        slots = base.inputs["slot"]
+        parts.append(f"the check fails because {slots:,} zaps ({slot_share:.1%}) have no cause in the trace")
+    given = f"{base.given:,} of {leaf_changes:,}"
     if base.given * 2 > leaf_changes:
-        parts.append(f"more than half of the leaf changes ({base.given:,} of {leaf_changes:,}) were given as input")
+        parts.append(f"more than half of the leaf changes ({given}) were given as input")
     elif base.given:
-        parts.append(f"{base.given:,} of {leaf_changes:,} leaf changes ({base.given / leaf_changes:.1%}) were input")
+        parts.append(f"{given} leaf changes ({base.given / leaf_changes:.1%}) were given as input")
     parts.append(f"{len(judged)} of {len(CONTROLS)} controls lower the figure")
     return "; ".join(parts) + "."
 
@@ -201,4 +220,3 @@ def _figure(design: str, base: Tally) -> str:
     return f"{design} makes {base.matched:,} of the kernel's {base.real:,} leaf changes" + "".join(
         f", {text}" for text in wrong
     )
-

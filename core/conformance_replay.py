@@ -5,11 +5,11 @@ that task. A set is right if the model owes it and the task that sets it has an 
 right if its task owes it. Zaps that a task still owes at its next cause are extra; so are sets that nobody
 ever made. What the kernel did and nobody owed is *missed*, or *input* if no model could know it:
 
-`unmap`     a zap after the task's kvm_unmap_hva_range, which carries host addresses that no event maps to gfns
-`slot`      a zap in a task that did nothing to cause it: deleting a memslot emits no event
-`prefault`  a set that answers no fault: KVM_PRE_FAULT_MEMORY
-`exit`      a fault that ended in an error exit: the memslot or the file is not there
-`value`     pieces of a page that became large or was split, and a large page that a range only cuts
+- `unmap`: a zap after the task's kvm_unmap_hva_range, whose host addresses no event maps to gfns
+- `slot`: a zap in a task that did nothing to cause it, because deleting a memslot emits no event
+- `prefault`: a set that answers no fault (KVM_PRE_FAULT_MEMORY)
+- `exit`: a fault that ended in an error exit, because the memslot or the file is not there
+- `value`: the pieces of a page that became large, and a large page that a range only cuts
 
 An input is told to the model (`Model.zap`, or the program `prefault`). A missed change counts once and is
 then told as well, so that one error is not counted again at every later event of that gfn. Retries are no
@@ -17,145 +17,20 @@ error: the set of a fault that is still running when another task zaps is awaite
 overlaps another task's call is asked for a second time (`late`; kvm_tdp_mmu_zap_leafs may yield mmu_lock in
 the middle, arch/x86/kvm/mmu/tdp_mmu.c:744-793).
 
+Where a trace begins in the life of a VM, older entries and answers to older faults are left out, and so are
+the zaps of the first attribute call on gfns whose attribute is unknown until then.
+
 In the `pure` replay the model hears of faults, attribute calls and hypercalls only; nothing is told.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from gmembench.core import conformance_steps as s
 from gmembench.core.conformance_gfns import REGION_GFNS
+from gmembench.core.conformance_model import LeafChange, Model, Tally
+from gmembench.core.conformance_state import Debt, Task, Vm
 from gmembench.core.conformance_steps import Script, Step
 from gmembench.core.trace_events import CHANGE_SET
-
-LeafChange = tuple[int, int, int]
-"""dense gfn, page level, CHANGE_SET or CHANGE_ZAP."""
-
-
-class Model(Protocol):
-    """What a replay asks of a model: one VM, dense gfns, one call at a time."""
-
-    def apply(
-        self, program: str, gfn: int, count: int, *, actor: int, write: bool, private: bool
-    ) -> Sequence[LeafChange]:
-        """Run `program` (access, prefault, convert, punch) to its end; the leaf entries that changed, in order.
-
-        private: for convert the direction, for access and prefault the kind that the hardware reported.
-        """
-
-    def zap(self, gfn: int, count: int, kind: str) -> Sequence[LeafChange]:
-        """Zap what is mapped in the range because of something no event shows; the entries that changed.
-
-        kind: a class of the module's list, "missed", "late" or "teardown".
-        """
-
-    def reset(self) -> None:
-        """Start again as a VM without entries and with all gfns shared."""
-
-
-class MakeModel(Protocol):
-    """Makes the model of one VM."""
-
-    def __call__(self) -> Model:
-        """A model with nothing mapped."""
-
-
-@dataclass
-class Tally:
-    """Counts of one replay.
-
-    inputs, excluded: by class. late: matched after asking the model again, part of the matched ones.
-    """
-
-    matched_sets: int = 0
-    matched_zaps: int = 0
-    missed_sets: int = 0
-    missed_zaps: int = 0
-    extra_sets: int = 0
-    extra_zaps: int = 0
-    late: int = 0
-    inputs: Counter[str] = field(default_factory=Counter)
-    excluded: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def matched(self) -> int:
-        """Leaf changes that were owed."""
-        return self.matched_sets + self.matched_zaps
-
-    @property
-    def compared(self) -> int:
-        """Matched, missed and extra leaf changes."""
-        return self.matched + self.missed_sets + self.missed_zaps + self.extra_sets + self.extra_zaps
-
-    @property
-    def given(self) -> int:
-        """Leaf changes that were inputs (the class `exit` is faults)."""
-        return self.inputs.total() - self.inputs["exit"]
-
-    @property
-    def real(self) -> int:
-        """Leaf changes that the kernel made and a model can foresee."""
-        return self.matched + self.missed_sets + self.missed_zaps
-
-    @property
-    def agreement(self) -> float | None:
-        """Matched over compared; None if the trace has nothing to compare with."""
-        return self.matched / self.compared if self.real else None
-
-
-class _Task:
-    """What a task is doing: its open fault, or its call over [low, high) and the zaps it owes.
-
-    walking: its last event was a zap that it owed.
-    """
-
-    __slots__ = ("at", "fault", "flags", "high", "low", "owed", "requested", "unmapped", "walking")
-
-    def __init__(self) -> None:
-        self.owed: set[int] = set()
-        self.begin(-1)
-
-    def begin(self, at: int) -> None:
-        """Enter the cause at event `at`; the caller has settled what was owed."""
-        self.at, self.fault, self.flags = at, -1, 0
-        self.low = self.high = 0
-        self.requested, self.unmapped, self.walking = -1, False, False
-
-
-class _Debt:
-    """A set that the model made: which task's fault at which event; whether it was zapped before KVM set it."""
-
-    __slots__ = ("at", "task", "withdrawn")
-
-    def __init__(self, task: int, at: int) -> None:
-        self.task, self.at, self.withdrawn = task, at, False
-
-
-class _Vm:
-    """One VM in a replay. set_at, zapped_at: event at which the model last set or zapped a gfn."""
-
-    def __init__(self, model: Model, gib_starts: list[int]) -> None:
-        self.model, self.gib_starts = model, gib_starts
-        self.tasks: dict[int, _Task] = {}
-        self.forget()
-
-    def forget(self) -> None:
-        """Drop what was known of the entries."""
-        self.debts: dict[int, _Debt] = {}
-        self.set_at: dict[int, int] = {}
-        self.zapped_at: dict[int, int] = {}
-        self.large: dict[int, int] = {}
-
-    def key(self, gfn: int) -> int:
-        """The leaf that maps a gfn: its first gfn and level in one number. A model's 4K entries under a leaf
-        that KVM made large are one leaf."""
-        if self.large:
-            for key in (gfn >> 9 << 12 | 2, self.gib_starts[gfn >> 9] << 3 | 3):
-                if key in self.large:
-                    return key
-        return gfn << 3 | 1
 
 
 class Replay:
@@ -164,9 +39,16 @@ class Replay:
     punch: whether hypercalls that punch are heard. pure: see the module.
     """
 
-    def __init__(self, script: Script, make_model: MakeModel, *, pure: bool = False, punch: bool = True) -> None:
+    def __init__(
+        self,
+        script: Script,
+        make_model: Callable[[], Model],
+        *,
+        pure: bool = False,
+        punch: bool = True,
+    ) -> None:
         self.script, self.make_model, self.pure, self.punch = script, make_model, pure, punch
-        self.vms: dict[int, _Vm] = {}
+        self.vms: dict[int, Vm] = {}
         self.tally = Tally()
         self.gib_starts = script.gfns.gib_starts()
         self.handlers = {
@@ -174,6 +56,7 @@ class Replay:
             s.SET: self._set, s.ZAP: self._zap, s.PREFAULT: self._prefault, s.EXIT_FAULT: self._exit_fault,
             s.HYPERCALL: self._hypercall, s.TEARDOWN: self._teardown, s.PIECE: self._piece,
             s.SPLIT: self._split, s.ROOT: self._root, s.RESET: self._reset, s.OLD_ZAP: self._zap,
+            s.OLD_SET: self._set,
         }  # fmt: skip
 
     def run(self) -> Tally:
@@ -181,10 +64,10 @@ class Replay:
         for step in self.script.steps:
             vm = self.vms.get(step[1])
             if vm is None:
-                vm = self.vms[step[1]] = _Vm(self.make_model(), self.gib_starts)
+                vm = self.vms[step[1]] = Vm(self.make_model(), self.gib_starts)
             task = vm.tasks.get(step[2])
             if task is None:
-                task = vm.tasks[step[2]] = _Task()
+                task = vm.tasks[step[2]] = Task()
             self.handlers[step[0]](vm, task, step)
         for vm in self.vms.values():
             self._leave_open(vm)
@@ -193,71 +76,77 @@ class Replay:
 
     # Causes
 
-    def _begin(self, task: _Task, at: int) -> None:
+    def _begin(self, vm: Vm, task: Task, step: Step) -> None:
         self.tally.extra_zaps += len(task.owed)
         task.owed.clear()
-        task.begin(at)
+        for key in task.doubted:
+            self._tell_set(vm, key >> 3, step[6], step[7])
+        task.doubted.clear()
+        task.begin(step[7])
 
-    def _fault(self, vm: _Vm, task: _Task, step: Step) -> None:
-        _, _, _, gfn, _, flags, _, at = step
-        self._begin(task, at)
+    def _fault(self, vm: Vm, task: Task, step: Step) -> None:
+        _, _, _, gfn, _, flags, actor, _ = step
+        self._begin(vm, task, step)
         task.fault, task.flags = gfn, flags
-        self._owe(vm, task, step, self._access(vm, gfn, flags, step[6]))
+        self._owe(vm, task, step, self._access(vm, gfn, flags, actor))
 
-    def _access(self, vm: _Vm, gfn: int, flags: int, actor: int) -> Sequence[LeafChange]:
+    def _access(self, vm: Vm, gfn: int, flags: int, actor: int) -> Sequence[LeafChange]:
         write, private = bool(flags & s.WRITE), bool(flags & s.PRIVATE)
         return vm.model.apply("access", gfn, 1, actor=actor, write=write, private=private)
 
-    def _exit_fault(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _exit_fault(self, vm: Vm, task: Task, step: Step) -> None:
         if self.pure:
             self._fault(vm, task, step)
         else:
-            self._begin(task, step[7])
+            self._begin(vm, task, step)
             self.tally.inputs["exit"] += 1
 
-    def _convert(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _convert(self, vm: Vm, task: Task, step: Step) -> None:
         self._call(vm, task, step, "convert")
 
-    def _punch(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _punch(self, vm: Vm, task: Task, step: Step) -> None:
         self._call(vm, task, step, "punch" if self.punch else "")
 
-    def _call(self, vm: _Vm, task: _Task, step: Step, program: str) -> None:
-        _, _, _, gfn, end, flags, actor, at = step
+    def _call(self, vm: Vm, task: Task, step: Step, program: str) -> None:
+        _, _, _, gfn, end, flags, actor, _ = step
         if not flags & s.JOIN:
-            self._begin(task, at)
+            self._begin(vm, task, step)
         task.low, task.high = gfn, end
+        task.unsure = bool(flags & s.UNSURE)
         if program:
             private = bool(flags & s.PRIVATE)
             changes = vm.model.apply(program, gfn, end - gfn, actor=actor, write=False, private=private)
             self._owe(vm, task, step, changes)
 
-    def _hypercall(self, vm: _Vm, task: _Task, step: Step) -> None:
-        self._begin(task, step[7])
+    def _hypercall(self, vm: Vm, task: Task, step: Step) -> None:
+        self._begin(vm, task, step)
 
-    def _unmap(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _unmap(self, vm: Vm, task: Task, step: Step) -> None:
         task.unmapped, task.walking = True, False
 
-    def _prefault(self, vm: _Vm, task: _Task, step: Step) -> None:
-        self._begin(task, step[7])
+    def _prefault(self, vm: Vm, task: Task, step: Step) -> None:
+        self._begin(vm, task, step)
         task.requested, task.flags = step[3], step[5]
 
-    def _owe(self, vm: _Vm, task: _Task, step: Step, changes: Sequence[LeafChange]) -> None:
+    def _owe(self, vm: Vm, task: Task, step: Step, changes: Sequence[LeafChange]) -> None:
         """Write down what the model answered to a cause."""
         at = step[7]
         for gfn, _, change in changes:
             if change == CHANGE_SET:
                 vm.set_at[gfn] = at
                 if vm.key(gfn) == gfn << 3 | 1:
-                    self._replace_debt(vm, gfn, _Debt(step[2], at))
+                    self._replace_debt(vm, gfn, Debt(step[2], at))
                 continue
             vm.zapped_at[gfn] = at
             debt = vm.debts.get(gfn)
             if debt is not None and vm.tasks[debt.task].at == debt.at:
                 debt.withdrawn = True
+            elif task.unsure:
+                task.doubted.add(vm.key(gfn))
             else:
                 task.owed.add(vm.key(gfn))
 
-    def _replace_debt(self, vm: _Vm, gfn: int, debt: _Debt) -> None:
+    def _replace_debt(self, vm: Vm, gfn: int, debt: Debt) -> None:
         old = vm.debts.get(gfn)
         if old is not None and not old.withdrawn:
             self.tally.extra_sets += 1
@@ -265,10 +154,13 @@ class Replay:
 
     # Leaf changes
 
-    def _set(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _set(self, vm: Vm, task: Task, step: Step) -> None:
         _, _, _, gfn, end, level, actor, at = step
         if gfn <= task.fault < end and self._pay_set(vm, task, actor, at):
             self.tally.matched_sets += 1
+        elif step[0] == s.OLD_SET:
+            self.tally.excluded["before"] += 1
+            self._tell_set(vm, gfn, actor, at)
         elif not self.pure and gfn <= task.requested < end:
             self.tally.inputs["prefault"] += 1
             self._tell_set(vm, task.requested, actor, at)
@@ -282,7 +174,7 @@ class Replay:
         if gfn <= task.fault < end:
             task.fault = -1
 
-    def _pay_set(self, vm: _Vm, task: _Task, actor: int, at: int) -> bool:
+    def _pay_set(self, vm: Vm, task: Task, actor: int, at: int) -> bool:
         """Whether the set of the open fault was owed, perhaps after asking the model again."""
         gfn = task.fault
         if vm.zapped_at.get(gfn, -1) > task.at:
@@ -299,18 +191,18 @@ class Replay:
         del vm.debts[gfn]
         return True
 
-    def _tell_set(self, vm: _Vm, gfn: int, actor: int, at: int) -> None:
+    def _tell_set(self, vm: Vm, gfn: int, actor: int, at: int) -> None:
         vm.model.apply("prefault", gfn, 1, actor=actor, write=True, private=False)
         vm.set_at[gfn] = at
 
-    def _enlarge(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _enlarge(self, vm: Vm, task: Task, step: Step) -> None:
         """Note a leaf that maps more than a gfn: one entry answers every fault that is open below it."""
         _, _, _, gfn, end, level, _, _ = step
         vm.large[gfn << 3 | level] = task.fault if gfn <= task.fault < end else gfn
         for other in [owed for owed in vm.debts if gfn <= owed < end]:
             self.tally.excluded["open"] += not vm.debts.pop(other).withdrawn
 
-    def _zap(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _zap(self, vm: Vm, task: Task, step: Step) -> None:
         _, _, _, gfn, end, level, _, at = step
         key = gfn << 3 | level
         task.walking = key in task.owed
@@ -320,8 +212,10 @@ class Replay:
         elif self._zap_late(vm, task, step, key):
             self.tally.matched_zaps += 1
             self.tally.late += 1
-        elif step[0] == s.OLD_ZAP:
+        elif step[0] == s.OLD_ZAP or (task.unsure and gfn < task.high and task.low < end):
             self.tally.excluded["before"] += 1
+            task.doubted.discard(key)
+            self._tell_zap(vm, gfn, end, "late", at)
         elif self.pure:
             self.tally.missed_zaps += 1
         else:
@@ -333,7 +227,7 @@ class Replay:
             self._tell_zap(vm, gfn, end, kind, at)
         vm.large.pop(key, None)
 
-    def _zap_late(self, vm: _Vm, task: _Task, step: Step, key: int) -> bool:
+    def _zap_late(self, vm: Vm, task: Task, step: Step, key: int) -> bool:
         """Whether a zap that its task does not owe belongs to an overlap of its call with another task."""
         _, _, _, gfn, end, _, _, at = step
         if not (gfn < task.high and task.low < end):
@@ -346,7 +240,7 @@ class Replay:
             return False
         return self._tell_zap(vm, gfn, end, "late", at)
 
-    def _tell_zap(self, vm: _Vm, gfn: int, end: int, kind: str, at: int) -> bool:
+    def _tell_zap(self, vm: Vm, gfn: int, end: int, kind: str, at: int) -> bool:
         """Tell the model of a zap; whether it had something mapped there."""
         changes = vm.model.zap(gfn, end - gfn, kind)
         for changed, _, _ in changes:
@@ -355,14 +249,14 @@ class Replay:
 
     # What no model can know
 
-    def _teardown(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _teardown(self, vm: Vm, task: Task, step: Step) -> None:
         _, _, _, gfn, end, level, _, at = step
         self.tally.excluded["teardown"] += 1
         vm.large.pop(gfn << 3 | level, None)
         if level and not self.pure:
             self._tell_zap(vm, gfn, end, "teardown", at)
 
-    def _piece(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _piece(self, vm: Vm, task: Task, step: Step) -> None:
         _, _, _, gfn, end, _, _, at = step
         if self.pure:
             self.tally.missed_zaps += 1
@@ -370,7 +264,7 @@ class Replay:
             self.tally.inputs["value"] += 1
             self._tell_zap(vm, gfn, end, "value", at)
 
-    def _split(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _split(self, vm: Vm, task: Task, step: Step) -> None:
         """A large leaf became a table of smaller leaves, which emit no event of their own."""
         _, _, _, gfn, end, level, actor, at = step
         vm.large.pop(gfn << 3 | level, None)
@@ -382,28 +276,30 @@ class Replay:
                 vm.large[first << 3 | 2] = first
             self._tell_set(vm, first, actor, at)
 
-    def _root(self, vm: _Vm, task: _Task, step: Step) -> None:
-        """Another root beside a live one: the old tables are invalid, as after deleting a memslot of a VM
-        without private memory (kvm_tdp_mmu_invalidate_roots)."""
+    def _root(self, vm: Vm, task: Task, step: Step) -> None:
+        """Another root beside a live one: the old tables are invalid.
+
+        So it is after a memslot of a VM without private memory was deleted (mmu.c:6965-7005).
+        """
         self.tally.excluded["root"] += 1
         if not self.pure:
             vm.large.clear()
             self._tell_zap(vm, 0, len(self.gib_starts) * REGION_GFNS, "slot", step[7])
 
-    def _reset(self, vm: _Vm, task: _Task, step: Step) -> None:
+    def _reset(self, vm: Vm, task: Task, step: Step) -> None:
         if not self.pure:
             self._settle(vm)
             vm.model.reset()
             vm.forget()
 
-    def _leave_open(self, vm: _Vm) -> None:
+    def _leave_open(self, vm: Vm) -> None:
         """Forgive what the end of the trace cut off: the rest of a walk that was under way."""
         for task in vm.tasks.values():
             if task.walking:
                 self.tally.excluded["open"] += len(task.owed)
                 task.owed.clear()
 
-    def _settle(self, vm: _Vm) -> None:
+    def _settle(self, vm: Vm) -> None:
         """Count what was owed and never happened."""
         for debt in vm.debts.values():
             if debt.at in self.script.facts.open:
@@ -416,7 +312,7 @@ class Replay:
             task.owed.clear()
 
 
-def _class_of_zap(task: _Task, gfn: int, end: int) -> str:
+def _class_of_zap(task: Task, gfn: int, end: int) -> str:
     """The class of a zap of [gfn, end) that nobody owes: an input, or "missed"."""
     if task.unmapped:
         return "unmap"

@@ -165,16 +165,15 @@ def _invalidates(row: _Row) -> bool:
     return kind in INVALIDATIONS or change == CHANGE_ZAP or (kind == EXIT and code == EXIT_HYPERCALL)
 
 
-def explained_retries(
-    events: npt.NDArray[np.void], vms: npt.NDArray[np.int64], facts: TaskFacts
-) -> int:
+def explained_retries(events: npt.NDArray[np.void], vms: npt.NDArray[np.int64], facts: TaskFacts) -> int:
     """How many retries overlap an invalidation by another task, or the entry that another task set there.
 
     events: EVENT array. vms: the VM of each event. The windows are coarse: they open when the call is
-    announced, before it takes mmu_lock, and close with the task's next event of another kind.
+    announced, before it takes mmu_lock, and close with the task's next event that is no zap.
     """
     vm_of_task = dict(zip(events["task"].tolist(), vms.tolist(), strict=True))
-    return sum(_is_explained(events, fault, until, facts, vm_of_task) for fault, until in facts.retries.items())
+    retries = facts.retries.items()
+    return sum(_is_explained(events, fault, until, facts, vm_of_task) for fault, until in retries)
 
 
 def _is_explained(

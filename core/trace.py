@@ -8,9 +8,6 @@ trace_events says what a record means, trace_operations places operations.
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from gmembench.core.errors import UserError
 from gmembench.core.operations import OPERATION
 from gmembench.core.trace_events import (

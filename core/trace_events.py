@@ -111,7 +111,8 @@ class Events:
 
     def of_kind(self, name: str) -> npt.NDArray[np.void]:
         """The events of one kind (a copy)."""
-        return self.events[self.events["kind"] == KIND_NUMBER[name]]
+        chosen: npt.NDArray[np.void] = self.events[self.events["kind"] == KIND_NUMBER[name]]
+        return chosen
 
 
 def spte_changes(

@@ -99,7 +99,7 @@ class TraceFile:
         return self._file.tell() if self.total_bytes else 0
 
     def blocks(self, size_bytes: int) -> Iterator[bytes]:
-        """The text in blocks of about `size_bytes`. Raises UserError where the compressed data is damaged or cut off."""
+        """The text in blocks of about `size_bytes`. Raises UserError where compressed data is damaged or cut off."""
         while True:
             try:
                 block = self._reader.read(size_bytes)
@@ -121,7 +121,7 @@ _COPY_AGAIN = "copy or record the file again"
 def open_trace(path: Path) -> Iterator[TraceFile]:
     """Open a trace for reading. Raises UserError if it is missing, a folder, empty, binary or not readable."""
     try:
-        file = open(path, "rb")
+        file = path.open("rb")
     except IsADirectoryError as error:
         raise UserError("is a folder", str(path), "name one trace file in it") from error
     except FileNotFoundError as error:

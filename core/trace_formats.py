@@ -62,7 +62,7 @@ FORMATS = (
     Format("kvm_mmu_set_spte", "gfn {gfn} spte {new} ({}) level {level}", wrapped=True),
     Format("fast_page_fault", "vcpu {vcpu} gva {gfn} error_code {} sptep {} old {old} new {new}", wrapped=True),
     Format("kvm_rmp_fault", "vcpu {vcpu} gpa {gfn} pfn {new} error_code {code} rmp_level {level}", wrapped=True),
-    Format("kvm_vmgexit_enter", "vcpu {vcpu}, exit_reason {code}", wrapped=True),
+    Format("kvm_vmgexit_enter", "vcpu {vcpu}, exit_reason {code}, exit_info1 {}", wrapped=True),
     Format("kvm_convert_memory", "start {gfn} size {end} shared_to_private"),
     Format("kvm_convert_memory", "start {gfn} size {end} private_to_shared"),
 )
@@ -96,7 +96,7 @@ def _field(name: str) -> Field:
 
 
 def _rows(*kinds: str) -> npt.NDArray[np.bool_]:
-    """For each number of EVENT_KINDS: is it one of these?"""
+    """For each number of EVENT_KINDS, if it is one of these."""
     return np.array([name in kinds for name in EVENT_KINDS], dtype=np.bool_)
 
 

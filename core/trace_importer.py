@@ -63,7 +63,9 @@ class Importer:
     def feed(self, block: bytes, path: str) -> None:
         """Take the next block of text. Raises UserError if it is no text of lines."""
         if b"\0" in block:
-            raise UserError("is no text (it holds a zero byte)", path, "give the text of trace-cmd report or perf script")
+            raise UserError(
+                "is no text (it holds a zero byte)", path, "give the text of trace-cmd report or perf script"
+            )
         self._rest += block
         if self._compiled is None:
             if len(self._rest) <= COMPILE_FROM_BYTES:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmembench.core.jit import kernel
-from gmembench.core.trace_formats import FORMATS, SLOT_DEFAULTS, SLOTS, Field, fields
+from gmembench.core.trace_formats import FORMATS, LONGEST_WORD, SLOT_DEFAULTS, SLOTS, Field, fields
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -20,50 +20,49 @@ SPACE, NEWLINE, RETURN, TAB = 32, 10, 13, 9
 ZERO, NINE, LETTER_A, LETTER_F, LETTER_X = 48, 57, 97, 102, 120
 HASH, QUOTE, OPEN, DASH = 35, 62, 91, 45
 ROUND_OPEN, ROUND_CLOSE = 40, 41
-FIRST_LITERAL = 32
+
+CHAR, SLOT, BASE, LEAST, MOST = range(5)
+"""Columns of a part of a pattern: a character to be found, or 0 and then the rows of Field."""
+
+SPACES, WORD, DECIMAL, HEXADECIMAL = -1, 0, 10, 16
+"""Values of `BASE`: one or more spaces, a word, a number."""
 
 GFN, END, OLD, NEW, CODE, VCPU, LEVEL, CPU, SECONDS, MICRO, NANO = range(len(SLOTS) + 4)
 """Where the values of a line are kept: those of SLOTS, then those of the header."""
 
 VALUES = NANO + 1
 
-_CPU = Field(CPU, 10, 1, 4)
-_FLAGS = Field(-1, 0, 3, 8)
-_SECONDS = Field(SECONDS, 10, 1, 9)
-_FRACTIONS = (Field(MICRO, 10, 6, 6), Field(NANO, 10, 9, 9))
+_CPU = Field(CPU, DECIMAL, 1, 4)
+_FLAGS = Field(-1, WORD, 3, 8)
+_SECONDS = Field(SECONDS, DECIMAL, 1, 9)
+_FRACTIONS = (Field(MICRO, DECIMAL, 6, 6), Field(NANO, DECIMAL, 9, 9))
+_WITH_FLAGS: tuple[str | Field, ...] = (_FLAGS, " ")
 
 HEADERS: list[list[str | Field]] = [
     ["[", _CPU, "] ", *flags, _SECONDS, ".", fraction, ": ", group]
     for group in ("", "kvm:", "kvmmmu:")
-    for flags in ([_FLAGS, " "], [])
+    for flags in (_WITH_FLAGS, ())
     for fraction in _FRACTIONS
 ]
 """From the bracket of the CPU to the name of the event: with the flags of tracefs or without, microseconds or
 nanoseconds, and before the name nothing or the group that perf prints."""
 
 
-def _encode(patterns: Sequence[Sequence[str | Field]]) -> tuple[Bytes, Numbers, Numbers]:
-    """Patterns as arrays.
-
-    (text u1: a field is its number + 1, all below 32; starts i8: where each pattern starts, and the end;
-    fields i8 [n, 4]: the rows of Field)
-    """
-    known: list[Field] = []
-    text, starts = bytearray(), [0]
+def _encode(patterns: Sequence[Sequence[str | Field]]) -> tuple[Numbers, Numbers]:
+    """Patterns as arrays: their parts (i8 [n, 5], see CHAR), and where each pattern starts, and the end (i8)."""
+    rows: list[tuple[int, int, int, int, int]] = []
+    starts = [0]
     for pattern in patterns:
         for part in pattern:
-            if isinstance(part, str):
-                text += part.encode()
-                continue
-            if part not in known:
-                known.append(part)
-            text.append(known.index(part) + 1)
-        starts.append(len(text))
-    rows = np.array([(f.slot, f.base, f.least, f.most) for f in known], dtype=np.int64)
-    return np.array(list(text), dtype=np.uint8), np.array(starts, dtype=np.int64), rows
+            if isinstance(part, Field):
+                rows.append((0, part.slot, part.base, part.least, part.most))
+            else:
+                rows += [(0, -1, SPACES, 1, LONGEST_WORD) if c == " " else (ord(c), 0, 0, 0, 0) for c in part]
+        starts.append(len(rows))
+    return np.array(rows, dtype=np.int64), np.array(starts, dtype=np.int64)
 
 
-TEXT, STARTS, FIELDS = _encode([*HEADERS, *([f"{form.kind}: ", *fields(form.pattern)] for form in FORMATS)])
+PARTS, STARTS = _encode([*HEADERS, *([f"{form.kind}: ", *fields(form.pattern)] for form in FORMATS)])
 DEFAULTS = np.array(SLOT_DEFAULTS, dtype=np.int64)
 
 
@@ -73,8 +72,6 @@ def _task(block: Bytes, at: int) -> tuple[int, int]:
     while block[at] == SPACE:
         at += 1
     start = at
-    if block[at] == HASH or block[at] == QUOTE:
-        return -1, 0
     while block[at] != OPEN:
         if block[at] == NEWLINE:
             return -1, 0
@@ -82,111 +79,107 @@ def _task(block: Bytes, at: int) -> tuple[int, int]:
     digit = at - 1
     while digit > start and block[digit] == SPACE:
         digit -= 1
-    if digit == at - 1:
-        return -1, 0
-    pid, weight = np.int64(0), np.int64(1)
+    pid, weight, after = 0, 1, digit + 1
     while digit > start and ZERO <= block[digit] <= NINE and weight < 1_000_000_000:
-        pid += weight * (np.int64(block[digit]) - ZERO)
+        pid += weight * (int(block[digit]) - ZERO)
         weight *= 10
         digit -= 1
-    if digit <= start or weight == 1 or (block[digit] != DASH and block[digit] != SPACE):
-        return -1, 0
-    return at, pid
+    spaced = after < at and weight > 1 and digit > start
+    joined = block[digit] == DASH or block[digit] == SPACE  # noqa: PLR1714 - compiled, a tuple costs
+    noted = block[start] == HASH or block[start] == QUOTE  # noqa: PLR1714 - compiled, a tuple costs
+    return at if spaced and joined and not noted else -1, pid
 
 
 @kernel
-def _match(
-    block: Bytes, begin: int, first: int, last: int, text: Bytes, starts: Numbers, rows: Numbers, values: Numbers
-) -> tuple[int, int]:
-    """Read by the first of the patterns [first, last) that fits; (its number, position after it) or (-1, -1)."""
-    for pattern in range(first, last):
-        at = begin
-        for part in range(starts[pattern], starts[pattern + 1]):
-            code = np.int64(text[part])
-            if code > FIRST_LITERAL:
-                if block[at] != code:
-                    at = -1
-                    break
-                at += 1
-                continue
-            start, value, base, least, most = at, np.int64(0), np.int64(-1), np.int64(1), np.int64(1 << 20)
-            if code < FIRST_LITERAL:
-                base, least, most = rows[code - 1, 1], rows[code - 1, 2], rows[code - 1, 3]
-            if base == 16 and block[at] == ZERO and block[at + 1] == LETTER_X:
-                at += 2
-                start = at
-            while at - start <= most:
-                byte = np.int64(block[at])
-                if base < 0:
-                    if byte != SPACE:
-                        break
-                elif base == 0:
-                    if byte <= SPACE or byte == ROUND_OPEN or byte == ROUND_CLOSE:
-                        break
-                elif ZERO <= byte <= NINE:
-                    value = value * base + byte - ZERO
-                elif base == 16 and LETTER_A <= byte <= LETTER_F:
-                    value = value * 16 + byte - LETTER_A + 10
-                else:
-                    break
-                at += 1
-            if at - start < least or at - start > most:
-                at = -1
+def _fit(block: Bytes, at: int, parts: Numbers, first: int, stop: int, values: Numbers) -> int:  # noqa: C901 - one loop
+    """Read by parts[first:stop]; the position after it or -1. It is one function because calls with arrays cost."""
+    for number in range(first, stop):
+        char = parts[number, CHAR]
+        if char != 0:
+            if block[at] != char:
+                return -1
+            at += 1
+            continue
+        base, most = parts[number, BASE], parts[number, MOST]
+        if base == HEXADECIMAL and block[at] == ZERO and block[at + 1] == LETTER_X:
+            at += 2
+        start, value = at, 0
+        while at <= start + most:
+            byte = int(block[at])
+            if ZERO <= byte <= NINE and base > 0:
+                value = value * base + byte - ZERO
+            elif base == HEXADECIMAL and LETTER_A <= byte <= LETTER_F:
+                value = value * base + byte - LETTER_A + 10
+            elif base > 0 or (base == SPACES) != (byte == SPACE):
                 break
-            if base > 0:
-                values[rows[code - 1, 0]] = value
-        if at >= 0:
-            return pattern, at
+            elif base == WORD and (byte < SPACE or ROUND_OPEN <= byte <= ROUND_CLOSE):
+                break
+            at += 1
+        if at < start + parts[number, LEAST] or at > start + most:
+            return -1
+        if base > 0:
+            values[parts[number, SLOT]] = value
+    return at
+
+
+@kernel
+def _store(event: Any, origin: tuple[int, int, int], values: Numbers) -> None:
+    """Write the event of a line; `origin` is (line, pid, format)."""
+    event["time_ns"] = values[SECONDS] * 1_000_000_000 + values[MICRO] * 1000 + values[NANO]
+    event["gfn"] = values[GFN]
+    event["end"] = values[END]
+    event["old"] = values[OLD]
+    event["new"] = values[NEW]
+    event["code"] = values[CODE]
+    event["line"] = origin[0]
+    event["task"] = origin[1]
+    event["cpu"] = values[CPU]
+    event["vcpu"] = values[VCPU]
+    event["level"] = values[LEVEL]
+    event["pad"] = origin[2]
+
+
+@kernel
+def _fields(block: Bytes, at: int, patterns: tuple[Numbers, Numbers, Numbers, int], values: Numbers) -> tuple[int, int]:
+    """Read name and fields of an event; (its format, position after it) or (-1, -1)."""
+    parts, starts, defaults, headers = patterns
+    for pattern in range(headers, starts.shape[0] - 1):
+        for slot in range(defaults.shape[0]):
+            values[slot] = defaults[slot]
+        after = _fit(block, at, parts, starts[pattern], starts[pattern + 1], values)
+        if after >= 0:
+            end = block[after]
+            if end != SPACE and end != NEWLINE and end != RETURN and end != TAB:  # noqa: PLR1714 - compiled
+                break
+            return pattern - headers, after
     return -1, -1
 
 
 @kernel
 def _parse(
-    block: Bytes,
-    at: int,
-    line: int,
-    headers: int,
-    text: Bytes,
-    starts: Numbers,
-    rows: Numbers,
-    defaults: Numbers,
-    values: Numbers,
-    out: Any,
+    block: Bytes, at: int, line: int, patterns: tuple[Numbers, Numbers, Numbers, int], values: Numbers, out: Any
 ) -> tuple[int, int]:
     """Read lines from `at` into `out` until one is refused or `out` is full; (position of the next line, lines)."""
-    count, header = 0, 0  # `header`: the form of the line before, tried first
+    parts, starts, _, headers = patterns
+    count, header = 0, 0
     while at < block.shape[0] and count < out.shape[0]:
         bracket, pid = _task(block, at)
         if bracket < 0:
             break
         values[MICRO] = 0
         values[NANO] = 0
-        found, name = _match(block, bracket, header, headers, text, starts, rows, values)
-        if found < 0 and header == 0:
+        name, tried = -1, 0
+        while name < 0 and tried < headers:  # the form of the line before is tried first
+            name = _fit(block, bracket, parts, starts[header], starts[header + 1], values)
+            if name < 0:
+                header = (header + 1) % headers
+            tried += 1
+        if name < 0:
             break
-        header = max(found, 0)
-        if found < 0:
-            continue
-        for slot in range(defaults.shape[0]):
-            values[slot] = defaults[slot]
-        form, after = _match(block, name, headers, starts.shape[0] - 1, text, starts, rows, values)
+        form, after = _fields(block, name, patterns, values)
         if form < 0:
             break
-        if block[after] != SPACE and block[after] != NEWLINE and block[after] != RETURN and block[after] != TAB:
-            break
-        event = out[count]
-        event["time_ns"] = values[SECONDS] * 1_000_000_000 + values[MICRO] * 1000 + values[NANO]
-        event["gfn"] = values[GFN]
-        event["end"] = values[END]
-        event["old"] = values[OLD]
-        event["new"] = values[NEW]
-        event["code"] = values[CODE]
-        event["line"] = line + count
-        event["task"] = pid
-        event["cpu"] = values[CPU]
-        event["vcpu"] = values[VCPU]
-        event["level"] = values[LEVEL]
-        event["pad"] = form - headers
+        _store(out[count], (line + count, pid, form), values)
         count += 1
         while block[after] != NEWLINE:
             after += 1
@@ -198,6 +191,7 @@ class LineParser:
     """Hands blocks of text to the compiled parser; holds its scratch memory."""
 
     def __init__(self) -> None:
+        self._patterns = (PARTS, STARTS, DEFAULTS, len(HEADERS))
         self._values = np.zeros(VALUES, dtype=np.int64)
 
     def parse(self, block: Bytes, at: int, line: int, out: npt.NDArray[np.void]) -> tuple[int, int]:
@@ -207,4 +201,4 @@ class LineParser:
         has to follow. Stops at the end, at a line that is not in the tracers' own form, or when `out` is full.
         Returns (position of the next line, lines read).
         """
-        return _parse(block, at, line, len(HEADERS), TEXT, STARTS, FIELDS, DEFAULTS, self._values, out)
+        return _parse(block, at, line, self._patterns, self._values, out)

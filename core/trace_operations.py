@@ -237,7 +237,9 @@ def _placed(space: Space, wanted: Array, order: npt.NDArray[np.float64], path: s
     pieces = np.maximum(last - first, 0)
     total = int(pieces.sum())
     if total > MOST_OPERATIONS:
-        raise UserError(f"needs {total} operations, one a slot", path, "cut the trace, or leave out the widest conversions")
+        raise UserError(
+            f"needs {total} operations, one a slot", path, "cut the trace, or leave out the widest conversions"
+        )
     index = np.repeat(np.arange(len(wanted)), pieces)
     slot = first[index] + np.arange(total) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     out = wanted[index]

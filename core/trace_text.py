@@ -23,21 +23,19 @@ OTHER_NAMES = "(more names)"
 WRAP_MOST_LINES = 4
 """A wrapped event takes at most so many lines (a kvm_exit of 200 characters at 72 columns takes three)."""
 
-WRAP_COLUMNS = (40, 64, 80)
-"""A mail wraps a line where the next word would pass column 64 to 80; what it leaves has 40 characters or more."""
+WRAP_COLUMNS = (40, 64, 84)
+"""A mail wraps a line where the next word would pass column 64 to 80; what it leaves has 40 characters or more,
+and quoting adds up to 4."""
 
 _TIME = rb"(\d{1,9})\.(\d{9}|\d{6}):"
 _FLAGS = rb"(?:[^ \d\r\n][^ \r\n]{2,7} +)?"
 _EVENT = rb" +(?:\w+:)?(\w{1,64}):(?: +(.*)|\Z)"
 
 _TRACEFS = re.compile(rb"[^\[]+[- ](\d{1,9}) +\[(\d{1,4})\] +" + _FLAGS + _TIME + _EVENT, re.DOTALL)
-"""`comm-pid [cpu] flags time: name: fields` of tracefs and trace-cmd, `comm pid [cpu] time: group:name: fields` of perf."""
+"""tracefs and trace-cmd: `comm-pid [cpu] flags time: name: fields`; perf: `comm pid [cpu] time: group:name: fields`."""
 
 _OTHER = re.compile(
-    rb".+?[- ](?:\d{1,9}/)?(\d{1,9}) +(?:\( *[-\d]+\) +)?(?:\[(\d{1,4})\] +)?"
-    + _FLAGS
-    + _TIME
-    + _EVENT,
+    rb".+?[- ](?:\d{1,9}/)?(\d{1,9}) +(?:\( *[-\d]+\) +)?(?:\[(\d{1,4})\] +)?" + _FLAGS + _TIME + _EVENT,
     re.DOTALL,
 )
 """The same with `pid/tid` or without the CPU (perf), or with the thread group (tracefs option record-tgid).
@@ -55,7 +53,9 @@ _NOTE = re.compile(
 )
 """Lines that tracers print and that are no events."""
 
-_PRINTED = np.dtype([(name, "u8" if name in ("gfn", "end", "old", "new", "code") else EVENT[name]) for name in EVENT.fields or ()])
+_PRINTED = np.dtype(
+    [(name, "u8" if name in ("gfn", "end", "old", "new", "code") else EVENT[name]) for name in EVENT.fields or ()]
+)
 """EVENT with the 64-bit values unsigned, as they are printed."""
 
 _COLUMNS = [list(EVENT.fields or ()).index(name) for name in SLOTS]
@@ -101,10 +101,10 @@ class _Form:
         form = FORMATS[number]
         parts = fields(form.pattern)
         kept = tuple((_COLUMNS[p.slot], p.base) for p in parts if isinstance(p, Field) and p.slot >= 0)
-        row = [0] * len(_PRINTED)
+        row = [0] * len(EVENT.fields or ())
         for column, default in zip(_COLUMNS, SLOT_DEFAULTS, strict=True):
             row[column] = default % (1 << 64) if _PRINTED[column] == np.uint64 else default
-        row[_PRINTED.names.index("pad")] = number  # type: ignore[union-attr]  # a record dtype has names
+        row[-1] = number
         return cls(_expression(parts), kept, tuple(row), isinstance(parts[-1], Field), form.wrapped)
 
 
@@ -137,7 +137,7 @@ class TextParser:
 
     @property
     def waiting(self) -> bool:
-        """Is an event incomplete, so that the next line must come here?"""
+        """An event is incomplete, so the next line must come here."""
         return self._pending is not None
 
     def take(self) -> npt.NDArray[np.void]:
@@ -251,7 +251,7 @@ class TextParser:
             self.finish()
 
     def _is_tail(self, text: bytes) -> bool:
-        """Could a mail have wrapped the last event, which was complete without this text, here?"""
+        """A mail could have wrapped the last event here, which was complete without this text."""
         shortest, column, longest = WRAP_COLUMNS
         word = text.split(b" ", 1)[0]
         fits = shortest <= self._last_length <= longest and self._last_length + 1 + len(word) > column

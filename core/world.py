@@ -316,7 +316,7 @@ def _lengths(g: Geometry) -> dict[str, int]:
     actors = g.vcpus + g.host_actors
     region_gfns = 1 << shift
     needed = 2 * g.gfns if g.file else g.gfns
-    pages = g.pages or -(-needed // region_gfns) * region_gfns + region_gfns
+    pages = g.pages or needed + (2 * region_gfns if g.shared_order else 0)
     return {
         "frames": g.gfns,
         "cache": g.gfns if g.file else 0,
@@ -365,6 +365,13 @@ class World:
     def state_bytes(self) -> int:
         """Bytes of the whole state, with everything that is not per gfn."""
         return len(self.buffer)
+
+    @property
+    def bytes_per_gfn(self) -> float:
+        """Bytes of state that each further gfn costs: its frame, cache entry, page or pages, and share of regions."""
+        backings = 2 if self.geometry.file else 1
+        fixed = FRAME.itemsize + (CACHE.itemsize if self.geometry.file else 0) + backings * PAGE.itemsize
+        return fixed + REGION.itemsize * len(self.arrays["regions"]) / self.geometry.gfns
 
     def _fill_header(self) -> None:
         g, header = self.geometry, self.header

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from gmembench.reports import designs, theme
+from gmembench.reports import designs, formatting, theme
 from gmembench.reports.loading import NAME_PARTS, Results, cell_order
 
 WIDTH_INCHES = 7.8
@@ -15,7 +15,7 @@ _LANE_INCHES = 0.27
 _TOP_INCHES = 0.36
 _BOTTOM_INCHES = 0.5
 _GAP_INCHES = 0.38
-_LABEL_INCHES = 1.75
+_LABEL_INCHES = 2.0
 
 
 @dataclass(frozen=True)
@@ -89,28 +89,19 @@ def _prepare(axes: Axes, layout: Layout) -> None:
 
 def note(axes: Axes, y: float, text: str) -> None:
     """Write a remark into a lane that has nothing to draw."""
-    text = text if len(text) <= 84 else f"{text[:81].rstrip()}..."
-    axes.text(
-        0.006,
-        y,
-        text,
-        transform=axes.get_yaxis_transform(),
-        va="center",
-        color=theme.MUTED,
-        size=8,
-        style="italic",
-    )
+    remark = axes.text(0.006, y, formatting.shorten(text, 80), transform=axes.get_yaxis_transform(), va="center")
+    remark.set(color=theme.MUTED, size=8, style="italic")
 
 
 def _heading(axes: Axes, y: float, text: str) -> None:
     inches = axes.get_position().width * WIDTH_INCHES
     left = -(_LABEL_INCHES - 0.08) / inches
-    axes.text(left, y, text, transform=axes.get_yaxis_transform(), va="center", weight="bold")
+    axes.text(left, y, formatting.shorten(text, 90), transform=axes.get_yaxis_transform(), va="center", weight="bold")
 
 
 def _label(parts: Mapping[str, str]) -> str:
     hardware = "" if parts["hardware"] in ("none", "") else f" {parts['hardware']}"
-    return f"{parts['design']}{hardware} {parts['page_size']}"
+    return f"{formatting.shorten(parts['design'], 20)}{formatting.shorten(hardware, 6)} {parts['page_size']}"
 
 
 def _cells(results: Results, scenarios: set[str]) -> list[tuple[str, dict[str, Any], str | None]]:

@@ -5,6 +5,7 @@ A benchmark of the file is a cell. Counters and profiles are its metadata, wall-
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,18 @@ class Results:
 
         The reason that any cell of the same design and hardware gives holds for all its cells.
         """
-        here = self.cells.loc[cell]
-        same = self.cells[(self.cells["design"] == here["design"]) & (self.cells["hardware"] == here["hardware"])]
-        found = self.programs[(self.programs["program"] == program) & self.programs["cell"].isin(same.index)]
-        reasons = found["reason"].dropna()
-        return str(reasons.iloc[0]) if len(reasons) else None
+        return self._missing_programs.get((*self._owner(cell), program))
+
+    def _owner(self, cell: str) -> tuple[str, str]:
+        return str(self.cells.at[cell, "design"]), str(self.cells.at[cell, "hardware"])
+
+    @cached_property
+    def _missing_programs(self) -> dict[tuple[str, str, str], str]:
+        """Design, hardware and program to the first reason given."""
+        found: dict[tuple[str, str, str], str] = {}
+        for row in records(self.programs[self.programs["reason"].notna()]):
+            found.setdefault((*self._owner(row["cell"]), row["program"]), str(row["reason"]))
+        return found
 
 
 def load_results(paths: Sequence[Path]) -> Results:

@@ -38,7 +38,7 @@ def row_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
     rows = _json(raw, "profile.rows", "[]")
     if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
         raise UserError("profile.rows is not a list of rows", raw.where, WRITE_AGAIN)
-    frame = pd.DataFrame(rows, columns=[*_ROW_TEXTS, "hits"])
+    frame = pd.DataFrame(rows, columns=[*_ROW_TEXTS, "hits"]).astype({"hits": "int64"})
     frame.insert(0, "program", [row["row"].split(".")[0] for row in rows])
     frame.insert(0, "cell", name)
     return frame

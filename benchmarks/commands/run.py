@@ -99,10 +99,23 @@ def select(size: str, paths: Sequence[Path], trace: Path | None, globs: Sequence
             raise UserError("no cell matches", f"--cells {glob}", "gmembench list cells shows their names")
     if globs:
         cells = [cell for cell in cells if any(fnmatch.fnmatchcase(cell.name, glob) for glob in globs)]
+    if trace is not None:
+        check_trace(trace, cells, paths)
     if all(cell.reason is not None for cell in cells):
         reason = cells[0].reason if cells else "there are none"
         raise UserError(f"no selected cell can run ({reason})", "--cells", "gmembench list cells shows the reasons")
     return cells
+
+
+def check_trace(trace: Path, cells: Sequence["Cell"], paths: Sequence[Path]) -> None:
+    """Raise UserError unless the trace can be read and a selected cell runs it."""
+    from gmembench.benchmarks.cells import load_scenarios
+    from gmembench.core.trace import read_events
+
+    traced = {name for name, scenario in load_scenarios(paths).items() if scenario.traced}
+    if not any(cell.scenario.partition(":")[0] in traced for cell in cells):
+        raise UserError("no selected cell runs a trace", f"--trace {trace}", "add --cells 'trace/*'")
+    read_events(trace)
 
 
 def execute(

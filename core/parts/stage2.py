@@ -38,6 +38,12 @@ def entry_gfn(w: Record, gfn: int, root: int) -> int:
 
 
 @part
+def under_huge_entry(w: Record, gfn: int, root: int) -> bool:
+    """Whether a huge entry maps the region of a gfn."""
+    return (spte(w, region_head(w, gfn), root)["bits"] & SPTE_HUGE) != 0
+
+
+@part
 def translate_pfn(w: Record, gfn: int, root: int) -> int:
     """The page that the stage-2 tables give for a gfn; 0 if none."""
     at = entry_gfn(w, gfn, root)

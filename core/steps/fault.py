@@ -19,7 +19,7 @@ from gmembench.core.outcomes import (
 from gmembench.core.parts.huge import block_head, unlink_small_entries
 from gmembench.core.parts.memslots import slot_of_gfn
 from gmembench.core.parts.pool import put_page
-from gmembench.core.parts.stage2 import entry_gfn, region_head, region_mixed, root_of, table_index
+from gmembench.core.parts.stage2 import entry_gfn, region_head, region_mixed, root_of, table_index, under_huge_entry
 from gmembench.core.parts.stale import invalidated
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
@@ -168,6 +168,9 @@ def choose_level(w: Record, a: Record, r: Record) -> int:
 def link_table(w: Record, a: Record, r: Record) -> int:
     """Link the topmost missing page table, one a step; at the leaf, remember the entry to compare with."""
     gfn = a["gfn"]
+    if w["shared_order"] != 0 and a["level"] == 1 and under_huge_entry(w, gfn, root_of(w, a)):
+        a["stale"] = 1
+        return LOST
     lowest = region(w, table_index(w, a["level"] + 1, gfn))
     if lowest["table"] == 0:
         level = 4
@@ -194,13 +197,12 @@ def set_spte(w: Record, a: Record, r: Record) -> int:
         a["stale"] = 1
         return LOST
     pfn = a["pfn"] - (a["gfn"] - first)
-    if entry["bits"] & SPTE_PRESENT and entry["pfn"] == pfn:
+    huge = SPTE_HUGE if a["level"] == 2 else 0
+    if entry["bits"] == SPTE_PRESENT | huge and entry["pfn"] == pfn:
         return SAME
     if a["level"] == 2:
         unlink_small_entries(w, first, root_of(w, a))
-        entry["bits"] = SPTE_PRESENT | SPTE_HUGE
-    else:
-        entry["bits"] = SPTE_PRESENT
+    entry["bits"] = SPTE_PRESENT | huge
     entry["pfn"] = pfn
     return NEXT
 

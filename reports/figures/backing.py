@@ -55,14 +55,17 @@ def draw(results: Results) -> Drawing | None:
 def _all_cells(results: Results) -> pd.DataFrame:
     """Cells that ran and cells that cannot, of the groups where some cell has a profile."""
     cells = pd.concat([results.cells[list(NAME_PARTS)], results.not_applicable]).rename_axis("cell")
-    cells = pd.DataFrame(sorted(records(cells.reset_index()), key=cell_order)).set_index("cell")
+    found = records(cells.reset_index())
+    found.sort(key=cell_order)
+    cells = pd.DataFrame(found).set_index("cell")
     profiled = cells.loc[cells.index.isin(results.backing["cell"]), _GROUP].apply(tuple, axis=1)
     return cells[cells[_GROUP].apply(tuple, axis=1).isin(set(profiled))]
 
 
 def _name_row(row: Sequence[Axes], group: Mapping[str, str], profile: pd.DataFrame) -> None:
     hardware = "" if group["hardware"] == "none" else f" · {group['hardware']}"
-    row[0].set_title(f"{group['scenario']}{hardware} · {group['page_size']}", pad=15, size=9)
+    scenario = formatting.shorten(group["scenario"], 80)
+    row[0].set_title(f"{scenario}{hardware} · {group['page_size']}", pad=15, size=9)
     row[0].set_ylabel("MiB (counted)")
     largest = int((profile["private_pages"] + profile["shared_pages"]).max())
     row[0].set_ylim(0, 1.06 * formatting.mebibytes(max(largest, 1)))
@@ -70,7 +73,9 @@ def _name_row(row: Sequence[Axes], group: Mapping[str, str], profile: pd.DataFra
 
 def _panel(axes: Axes, results: Results, cells: pd.DataFrame, design: str) -> None:
     colour = designs.look(design).colour
-    axes.annotate(design, (0, 1), (0, 4), "axes fraction", "offset points", color=colour, size=8.5)
+    axes.annotate(
+        formatting.shorten(design, 40), (0, 1), (0, 4), "axes fraction", "offset points", color=colour, size=8.5
+    )
     axes.grid(axis="y")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -11,7 +11,6 @@ from gmembench.reports.loading import Results
 _WIDTH_INCHES = 7.8
 _LABEL_INCHES = 2.9
 _LANE_INCHES = 0.29
-_LONGEST_LABEL = 44
 
 
 def draw(results: Results) -> Drawing | None:
@@ -30,7 +29,7 @@ def _bars(bars: list[tuple[str, float]], colour: str) -> Drawing:
     axes = drawing.add_axes((left, 0.5 / height, 0.9 - left, 1 - 0.6 / height))
     for y, (_, agreement) in enumerate(bars):
         _bar(axes, y, agreement, theme.MUTED if y else colour)
-    axes.set_yticks(range(len(bars)), [_short(name) for name, _ in bars])
+    axes.set_yticks(range(len(bars)), [formatting.shorten(name, 44) for name, _ in bars])
     axes.get_yticklabels()[0].set(color=theme.INK, weight="bold")
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_xlim(0, 1)
@@ -44,10 +43,6 @@ def _bars(bars: list[tuple[str, float]], colour: str) -> Drawing:
 def _bar(axes: Axes, y: int, agreement: float, colour: str) -> None:
     axes.barh(y, agreement, height=0.66, color=colour, alpha=0.9 if y == 0 else 0.55)
     axes.text(agreement + 0.01, y, formatting.percent(agreement), va="center_baseline", weight="bold", size=8.5)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 3].rstrip()}..."
 
 
 FIGURE = Figure(

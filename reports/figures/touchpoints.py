@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
-from gmembench.reports import designs, theme
+from gmembench.reports import designs, formatting, theme
 from gmembench.reports.figure import Figure
 from gmembench.reports.loading import Results
 from gmembench.reports.touchpoints import kvm_rows, places
@@ -67,7 +67,9 @@ def _panel(axes: Axes, design: str, grid: pd.DataFrame, largest: int, *, labelle
 
 
 def _name_panel(axes: Axes, design: str, grid: pd.DataFrame, *, labelled: bool) -> None:
-    axes.set_title(design, color=designs.look(design).colour, pad=26)
+    axes.set_title(
+        f"{formatting.shorten(design, 24)}: touchpoints (counted)", color=designs.look(design).colour, pad=26
+    )
     names = [str(column).removeprefix("kvm-") for column in grid.columns]
     axes.set_xticks(np.arange(len(names)) + 0.48, names)
     axes.xaxis.tick_top()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gmembench.benchmarks.cells import Cell, list_cells, prepare
+from gmembench.benchmarks.cells import Cell, list_cells
+from gmembench.benchmarks.prepared import prepare
 
 
 def first_of_each_scenario() -> list[Cell]:

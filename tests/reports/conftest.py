@@ -257,3 +257,13 @@ def result_file(tmp_path: Path) -> Callable[..., Path]:
         return write_result(tmp_path / name, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def default_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a report of the default, measured result file; tests only read it."""
+    from gmembench.reports.build import build_report
+
+    folder = tmp_path_factory.mktemp("report")
+    build_report([write_result(folder / "result.json")], folder / "out")
+    return folder / "out"

@@ -1,0 +1,71 @@
+"""Cells: scenario x design x hardware x page size, and what makes one not applicable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gmembench.benchmarks import scenarios as scenario_folder
+from gmembench.benchmarks.scenario import Scenario
+from gmembench.core.catalog import collect, load_designs, load_hardware, modules
+from gmembench.core.programs import Design
+
+PAGE_SIZES = {"4K": 0, "2M": 9}
+"""Name -> order of the pages behind the VMA."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `size` is "small" or "full"; `reason` says why it is not applicable, None if it is."""
+
+    scenario: str
+    design: str
+    hardware: str
+    page_size: str
+    size: str
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """`scenario/design/hardware/page size`."""
+        return f"{self.scenario}/{self.design}/{self.hardware}/{self.page_size}"
+
+
+def load_scenarios(paths: Sequence[Path] = ()) -> dict[str, Scenario]:
+    """All scenarios by name. Raises UserError for a file outside the package that is no scenario."""
+    folder = Path(scenario_folder.__file__).resolve().parent
+    return collect(modules("gmembench.benchmarks.scenarios", folder, "scenarios", paths), "SCENARIO", Scenario)
+
+
+def why_not(scenario: Scenario, design: Design, page_size: str) -> str | None:
+    """Why a scenario says nothing about a design at a page size; None if it does."""
+    for program in scenario.needs:
+        if program in design.not_applicable:
+            return f"{design.name} has no {program}: {design.not_applicable[program]}"
+    if page_size not in design.sizes:
+        return f"{design.name} maps no pages of {page_size}"
+    if page_size != "4K" and design.file and not scenario.shared_memory:
+        return (
+            f"the page size moves the shared side of {design.name} only, its private folios are 4K,"
+            f" and {scenario.name} touches no shared memory"
+        )
+    return None
+
+
+def list_cells(size: str, paths: Sequence[Path] = (), trace: Path | None = None) -> list[Cell]:
+    """All cells of a size in a fixed order, those that are not applicable included. `trace` changes no cell's name."""
+    designs, hardware = load_designs(paths), load_hardware(paths)
+    return [
+        Cell(
+            f"{name}:{variant}" if variant else name,
+            design.name,
+            kind,
+            page_size,
+            size,
+            why_not(scenario, design, page_size),
+        )
+        for name, scenario in sorted(load_scenarios(paths).items())
+        for variant in scenario.variants
+        for design in sorted(designs.values(), key=lambda d: d.name)
+        for kind in sorted(hardware)
+        for page_size in PAGE_SIZES
+    ]

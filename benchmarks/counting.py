@@ -1,0 +1,89 @@
+"""Counted numbers of a run, from the counters of its rows: exact, the same on every machine."""
+
+import json
+import math
+
+import numpy as np
+
+from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.errno import RESULT_NAMES
+from gmembench.core.operations import PROGRAMS
+from gmembench.core.outcomes import CODE
+
+RETRIES = ("stale", "lost", "frozen", "root", "invalid")
+"""Outcomes after which a fault begins again."""
+
+GUEST_ROWS = ("enter.resume", "guest.translate", "guest.use")
+"""Steps of an access that need no fault."""
+
+FAULTING = ("access", "prefault")
+
+PEAKS = ("private_pages_peak", "shared_pages_peak", "backing_pages_peak", "double_backed_pages_peak")
+
+
+def counted_numbers(driver: Sequential) -> dict[str, int | str]:
+    """All `count.*` entries and the profile of rows, after a run."""
+    return {
+        **_operations(driver),
+        **_rows(driver),
+        **_world(driver),
+        "profile.rows": json.dumps(row_profile(driver)),
+    }
+
+
+def _operations(driver: Sequential) -> dict[str, int | str]:
+    numbers: dict[str, int | str] = {"count.operations": int(driver.results.sum())}
+    for number, name in enumerate(PROGRAMS):
+        row = driver.results[number]
+        if row.any():
+            numbers[f"count.operations.{name}"] = int(row.sum())
+            for result in np.flatnonzero(row).tolist():
+                numbers[f"count.result.{name}.{RESULT_NAMES[result]}"] = int(row[result])
+    return numbers
+
+
+def _rows(driver: Sequential) -> dict[str, int | str]:
+    info, hits = driver.code.info, driver.hits
+    programs = {name: sum(int(h) for h, i in zip(hits, info, strict=True) if i.program == name) for name in PROGRAMS}
+    numbers: dict[str, int | str] = {"count.steps": int(hits.sum())}
+    numbers.update({f"count.steps.{name}": steps for name, steps in programs.items() if steps})
+    in_guest = sum(int(h) for h, i in zip(hits, info, strict=True) if i.program in FAULTING and i.step.name in GUEST_ROWS)
+    return numbers | {
+        "count.faults": hits_of_step(driver, driver.code.hardware.classify),
+        "count.fault_steps": sum(programs[name] for name in FAULTING) - in_guest,
+        "count.conversions": int(driver.results[PROGRAMS.index("convert")].sum()),
+        "count.conversion_steps": programs["convert"],
+        "count.converted_gfns": hits_of_step(driver, "convert.store_attr"),
+        "count.retries": int(driver.taken[:, [CODE[name] for name in RETRIES]].sum()),
+        "count.flushes": hits_of_step(driver, "flush.wait"),
+    }
+
+
+def _world(driver: Sequential) -> dict[str, int | str]:
+    world = driver.world
+    numbers: dict[str, int | str] = {f"count.{name}": world[name] for name in (*PEAKS, "ipis", "zeroed_pages")}
+    return numbers | {
+        "count.gfns": world.geometry.gfns,
+        "count.state_bytes": world.state_bytes,
+        "count.state_bytes_per_gfn": math.ceil(world.bytes_per_gfn),
+    }
+
+
+def hits_of_step(driver: Sequential, step: str) -> int:
+    """How often a step ran, in all rows that use it."""
+    return sum(int(h) for h, i in zip(driver.hits, driver.code.info, strict=True) if i.step.name == step)
+
+
+def row_profile(driver: Sequential) -> list[dict[str, int | str]]:
+    """Every row of the design with its place, nature, site and hits."""
+    return [
+        {
+            "row": item.name,
+            "step": item.step.name,
+            "place": item.place,
+            "nature": item.step.nature,
+            "site": item.site,
+            "hits": int(hits),
+        }
+        for item, hits in zip(driver.code.info, driver.hits, strict=True)
+    ]

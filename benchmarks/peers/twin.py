@@ -1,0 +1,105 @@
+"""The C twin: building it with gcc, and running it on the buffer of a world."""
+
+import ctypes
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmembench.benchmarks.peers.layout import c_header
+from gmembench.core.jit import cache_root
+from gmembench.core.operations import OPERATION, PROGRAM_NUMBER
+from gmembench.core.outcomes import OUTCOMES
+from gmembench.core.programs import Code
+from gmembench.core.world import World
+
+SOURCE = Path(__file__).resolve().parent / "twin.c"
+FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC")
+
+
+class NoCompilerError(Exception):
+    """There is no gcc on this host."""
+
+
+class UnexpectedOutcomeError(Exception):
+    """The twin met an outcome that the case it was written for never has. Names the row."""
+
+
+def compiler_version() -> str:
+    """First line of `gcc --version`. Raises NoCompilerError if there is none."""
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        raise NoCompilerError("no gcc on this host")
+    shown = subprocess.run([gcc, "--version"], capture_output=True, text=True, check=True)
+    return shown.stdout.splitlines()[0]
+
+
+def build(code: Code) -> Path:
+    """Compile the twin for the positions of `code`; return the shared object.
+
+    It is kept in the cache folder, named by everything it was made of. Raises NoCompilerError.
+    """
+    version, header = compiler_version(), c_header(code)
+    parts = (SOURCE.read_text(encoding="utf-8"), header, version, *FLAGS)
+    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+    folder = cache_root().with_name(f"{cache_root().name}-peers")
+    built = folder / f"twin-{digest}.so"
+    if not built.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as aside:
+            Path(aside, "layout.h").write_text(header, encoding="utf-8")
+            made = Path(aside, "twin.so")
+            subprocess.run(["gcc", *FLAGS, "-I", aside, str(SOURCE), "-o", str(made)], check=True)
+            made.rename(built)
+    return built
+
+
+def _address(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+@dataclass
+class Twin:
+    """The C twin of a `Sequential` driver: it runs accesses on a world and keeps the same counters.
+
+    `hits`: i8 array, times a row ran. `taken`: i8 array (row, outcome). `results`: i8 array, times an
+    access ended with this result.
+    """
+
+    code: Code
+    world: World
+    hits: np.ndarray = field(init=False)
+    taken: np.ndarray = field(init=False)
+    results: np.ndarray = field(init=False)
+    _run: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hits = np.zeros(len(self.code.rows), np.int64)
+        self.taken = np.zeros((len(self.code.rows), len(OUTCOMES)), np.int64)
+        self.results = np.zeros(256, np.int64)
+        self._run = ctypes.CDLL(str(build(self.code))).twin_run
+        self._run.restype = ctypes.c_int64
+
+    def run(self, operations: np.ndarray) -> None:
+        """Run all operations (OPERATION records), each an access.
+
+        Raises ValueError for other programs, UnexpectedOutcomeError if the case is another one than the twin's.
+        """
+        if operations.dtype != OPERATION or (operations["program"] != PROGRAM_NUMBER["access"]).any():
+            raise ValueError("the twin runs accesses only")
+        ended = self._run(
+            _address(self.world.buffer),
+            _address(operations),
+            ctypes.c_int64(0),
+            ctypes.c_int64(len(operations)),
+            _address(self.hits),
+            _address(self.taken),
+            _address(self.results),
+        )
+        if ended >= 0:
+            raise UnexpectedOutcomeError(f"{self.code.info[ended].name}: an outcome that the twin does not have")

@@ -1,0 +1,114 @@
+"""A cell made ready to run: its world, its code and its operations; counting it and timing it."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gmembench.benchmarks.cells import PAGE_SIZES, Cell, load_scenarios
+from gmembench.benchmarks.counting import counted_numbers
+from gmembench.benchmarks.scenario import Workload
+from gmembench.core.catalog import load_designs, load_hardware
+from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.operations import PROGRAMS
+from gmembench.core.programs import Code, Design, assemble
+from gmembench.core.world import Geometry, World
+
+POINTS = 240
+"""Points of the curve of backing over the run."""
+
+
+def geometry_of(workload: Workload, design: Design, separate_roots: bool, shared_order: int) -> Geometry:
+    """The world that a workload needs under a design."""
+    return Geometry(
+        gfns=workload.gfns,
+        vcpus=workload.vcpus,
+        host_actors=workload.host_actors,
+        slots=workload.slots,
+        file=design.file,
+        shared_order=shared_order,
+        separate_roots=separate_roots,
+        private_memory=design.private_memory,
+        zap_by_root=design.zap_by_root,
+    )
+
+
+@dataclass
+class Prepared:
+    """A cell ready to run. `left_out`: operations that the design does not have, by program."""
+
+    parameters: dict[str, int | str]
+    code: Code
+    geometry: Geometry
+    work: np.ndarray
+    left_out: dict[str, int]
+
+    @property
+    def operations(self) -> int:
+        """Operations in one pass."""
+        return len(self.work)
+
+    def fresh(self) -> Sequential:
+        """A driver over a new world whose memory has been touched: first touches of our own memory are not timed."""
+        world = World(self.geometry)
+        world.buffer[::4096] |= 0
+        return Sequential(self.code, world)
+
+    def time(self, loops: int) -> float:
+        """Seconds that `loops` passes take, each over a fresh world that is built outside the clock."""
+        seconds = 0.0
+        for _ in range(loops):
+            driver = self.fresh()
+            start = time.perf_counter()
+            driver.run(self.work)
+            seconds += time.perf_counter() - start
+        return seconds
+
+    def counted(self) -> dict[str, int | str]:
+        """Counted numbers of one pass, as metadata of the result file."""
+        driver = Sequential(self.code, World(self.geometry))
+        curve = follow_backing(driver, self.work)
+        numbers = counted_numbers(driver)
+        for program, count in self.left_out.items():
+            numbers[f"count.not_applicable.{program}"] = count
+            numbers[f"reason.not_applicable.{program}"] = self.code.design.not_applicable[program]
+        numbers["cell.parameters"] = json.dumps(self.parameters)
+        numbers["profile.backing"] = json.dumps(curve)
+        return numbers
+
+
+def follow_backing(driver: Sequential, work: np.ndarray) -> dict[str, list[int]]:
+    """Run all operations, and note the backing at up to POINTS points on the way."""
+    curve: dict[str, list[int]] = {
+        name: [0] for name in ("operation", "private_pages", "shared_pages", "double_backed_pages")
+    }
+    marks = np.unique(np.linspace(0, len(work), min(POINTS, len(work) + 1)).astype(np.int64))
+    for start, stop in zip(marks[:-1].tolist(), marks[1:].tolist(), strict=True):
+        driver.run(work, start, stop)
+        curve["operation"].append(stop)
+        for name in list(curve)[1:]:
+            curve[name].append(driver.world[name])
+    return curve
+
+
+def split_work(work: np.ndarray, design: Design) -> tuple[np.ndarray, dict[str, int]]:
+    """The operations that a design has, and how many of each program it does not have."""
+    numbers = [number for number, name in enumerate(PROGRAMS) if name in design.not_applicable]
+    lacking = np.isin(work["program"], numbers)
+    counts = np.bincount(work["program"][lacking], minlength=len(PROGRAMS))
+    return work[~lacking], {PROGRAMS[number]: int(counts[number]) for number in numbers if counts[number]}
+
+
+def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None) -> Prepared:
+    """Make an applicable cell ready to run. Raises UserError if its trace cannot be read."""
+    name, _, variant = cell.scenario.partition(":")
+    scenario = load_scenarios(paths)[name]
+    design, hardware = load_designs(paths)[cell.design], load_hardware(paths)[cell.hardware]
+    parameters = scenario.parameters(cell.size, variant, trace)
+    workload = scenario.build(parameters)
+    work, left_out = split_work(workload.operations, design)
+    geometry = geometry_of(workload, design, hardware.separate_roots, PAGE_SIZES[cell.page_size])
+    return Prepared(parameters, assemble(design, hardware), geometry, work, left_out)

@@ -1,0 +1,53 @@
+"""A guest does I/O through a ring of buffers that it shares with the VMM and takes back.
+
+Each turn takes the next range of the ring: the guest shares it, writes to it, the VMM reads it, and
+the guest makes it private again and uses it. When a range becomes shared, the VMM frees its private
+pages: before it sets the attributes (as the kernel's selftest does) or after.
+"""
+
+import numpy as np
+
+from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, operations
+from gmembench.core.operations import PRIVATE, WRITE
+
+
+def turn(first: int, gfns: int, order: str, guest: int, vmm: int) -> list[np.ndarray]:
+    """One use of the range of `gfns` at `first` by vCPU `guest` and host actor `vmm`."""
+    pages = np.arange(first, first + gfns)
+    share = operations("convert", first, actor=vmm, count=gfns)
+    punch = operations("punch", first, actor=vmm, count=gfns)
+    return [
+        *((punch, share) if order == "punch-first" else (share, punch)),
+        operations("access", pages, actor=guest, flags=WRITE),
+        operations("host_access", pages, actor=vmm),
+        operations("convert", first, actor=vmm, count=gfns, flags=PRIVATE),
+        operations("access", pages, actor=guest, flags=WRITE),
+    ]
+
+
+def build(parameters: Parameters) -> Workload:
+    """Make the guest private, touch its ring, then go round the ring."""
+    ranges, laps = int(parameters["ranges"]), int(parameters["laps"])
+    gfns, vcpus = int(parameters["range_gfns"]), int(parameters["vcpus"])
+    total = ranges * gfns
+    made = [
+        operations("convert", 0, actor=vcpus, count=total, flags=PRIVATE),
+        operations("access", np.arange(total), flags=WRITE),
+    ]
+    for number in range(ranges * laps):
+        first = number % ranges * gfns
+        made += turn(first, gfns, str(parameters["order"]), number % vcpus, vcpus)
+    return Workload(np.concatenate(made), total, ((0, total),), vcpus, 1)
+
+
+SCENARIO = Scenario(
+    name="bounce-buffer",
+    doc=(__doc__ or "").strip(),
+    sizes={
+        "small": {"ranges": 16, "range_gfns": 512, "laps": 2, "vcpus": 2},
+        "full": {"ranges": 64, "range_gfns": 512, "laps": 16, "vcpus": 4},
+    },
+    build=build,
+    needs=("convert",),
+    variants={"punch-first": {"order": "punch-first"}, "attributes-first": {"order": "attributes-first"}},
+)
