@@ -82,9 +82,7 @@ def _counts(conformance: Conformance) -> Table:
     if counts["late"]:
         rows.append(("late", f"{counts['late']:,}", "matched when the model was asked again"))
     if counts["large_leaf_changes"]:
-        rows.append(
-            ("large leaves", f"{counts['large_leaf_changes']:,}", "above 4K; levels are not compared")
-        )
+        rows.append(("large leaves", f"{counts['large_leaf_changes']:,}", "levels are not compared"))
     for group, meanings in (("inputs", _INPUTS), ("excluded", _EXCLUDED)):
         rows += [
             (f"{group}: {name}", f"{counts[group][name]:,}", meaning)

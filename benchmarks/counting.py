@@ -47,7 +47,9 @@ def _rows(driver: Sequential) -> dict[str, int | str]:
     programs = {name: sum(int(h) for h, i in zip(hits, info, strict=True) if i.program == name) for name in PROGRAMS}
     numbers: dict[str, int | str] = {"count.steps": int(hits.sum())}
     numbers.update({f"count.steps.{name}": steps for name, steps in programs.items() if steps})
-    in_guest = sum(int(h) for h, i in zip(hits, info, strict=True) if i.program in FAULTING and i.step.name in GUEST_ROWS)
+    in_guest = sum(
+        int(h) for h, i in zip(hits, info, strict=True) if i.program in FAULTING and i.step.name in GUEST_ROWS
+    )
     return numbers | {
         "count.faults": hits_of_step(driver, driver.code.hardware.classify),
         "count.fault_steps": sum(programs[name] for name in FAULTING) - in_guest,

@@ -11,10 +11,13 @@ import numpy as np
 from gmembench.benchmarks.cells import PAGE_SIZES, Cell, load_scenarios
 from gmembench.benchmarks.counting import counted_numbers
 from gmembench.benchmarks.scenario import Workload
+from gmembench.benchmarks.scenarios.trace import SHIPPED
 from gmembench.core.catalog import load_designs, load_hardware
+from gmembench.core.conformance_world import check_design
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.operations import PROGRAMS
 from gmembench.core.programs import Code, Design, assemble
+from gmembench.core.trace import read_events
 from gmembench.core.world import Geometry, World
 
 POINTS = 240
@@ -38,13 +41,17 @@ def geometry_of(workload: Workload, design: Design, separate_roots: bool, shared
 
 @dataclass
 class Prepared:
-    """A cell ready to run. `left_out`: operations that the design does not have, by program."""
+    """A cell ready to run. `left_out`: operations that the design does not have, by program.
+
+    `trace`: the file whose own stage-2 changes the design is checked against, if there is one.
+    """
 
     parameters: dict[str, int | str]
     code: Code
     geometry: Geometry
     work: np.ndarray
     left_out: dict[str, int]
+    trace: Path | None
 
     @property
     def operations(self) -> int:
@@ -77,7 +84,14 @@ class Prepared:
             numbers[f"reason.not_applicable.{program}"] = self.code.design.not_applicable[program]
         numbers["cell.parameters"] = json.dumps(self.parameters)
         numbers["profile.backing"] = json.dumps(curve)
+        if self.trace is not None:
+            numbers["profile.conformance"] = json.dumps(self.conformance(self.trace))
         return numbers
+
+    def conformance(self, trace: Path) -> dict[str, object]:
+        """How far the design makes the leaf changes that the trace shows."""
+        found = check_design(read_events(trace).events, self.code.design, self.code.hardware)
+        return {"trace": trace.name, **found.to_json()}
 
 
 def follow_backing(driver: Sequential, work: np.ndarray) -> dict[str, list[int]]:
@@ -111,4 +125,6 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None) -
     workload = scenario.build(parameters)
     work, left_out = split_work(workload.operations, design)
     geometry = geometry_of(workload, design, hardware.separate_roots, PAGE_SIZES[cell.page_size])
-    return Prepared(parameters, assemble(design, hardware), geometry, work, left_out)
+    checked = design.private_memory and cell.page_size == "4K"
+    source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and checked else None
+    return Prepared(parameters, assemble(design, hardware), geometry, work, left_out, source)

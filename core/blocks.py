@@ -4,12 +4,11 @@ A block is a function of a phase prefix. It returns its rows; rows that stand as
 path (the yield of a zap, the cancelled entry) come from a function of their own, for the program's end.
 """
 
+from gmembench.core.parts.zaps import SHARED_ONLY
 from gmembench.core.programs import Program, Row, elsewhere, hook, row
 from gmembench.core.steps.zap import BY_GFN
 
 Rows = tuple[Row, ...]
-
-SHARED_FILTER, PRIVATE_FILTER = 2, 1
 
 
 def program(name: str, *blocks: Rows, aside: Rows = ()) -> Program:
@@ -73,7 +72,7 @@ def notify_begin(p: str = "mn", *, whose: int = 0) -> Rows:
         row(f"{p}.invalidate_gpc", step="mn.invalidate_gpc"),
         row(f"{p}.srcu_lock", step="srcu.lock", place="kvm-invalidate", site="kvm_handle_hva_range"),
         row(f"{p}.find_slot", {"none": f"{p}.srcu_unlock"}, step="mn.find_slot", value=whose),
-        *invalidate_begin(f"{p}.start", kind=SHARED_FILTER),
+        *invalidate_begin(f"{p}.start", kind=SHARED_ONLY),
         row(f"{p}.srcu_unlock", step="srcu.unlock", place="kvm-invalidate", site="kvm_handle_hva_range"),
     )
 

@@ -27,7 +27,7 @@ from gmembench.core.trace_events import (
 )
 from gmembench.core.trace_files import open_trace
 from gmembench.core.trace_importer import BLOCK_BYTES, Importer
-from gmembench.core.trace_operations import TraceOperations, operations
+from gmembench.core.trace_operations import TraceOperations, conversions, operations
 
 __all__ = [
     "CHANGE_COLLAPSE",
@@ -45,6 +45,7 @@ __all__ = [
     "OPERATION",
     "Events",
     "TraceOperations",
+    "conversions",
     "operations",
     "read_events",
 ]

@@ -96,6 +96,8 @@ class Importer:
     def _parse(self) -> None:
         """Read the complete lines of what is there."""
         end = self._rest.rfind(b"\n") + 1
+        if not end:
+            return
         text, self._rest = self._rest[:end], self._rest[end:]
         if self._compiled:
             self._parse_compiled(text)

@@ -85,8 +85,8 @@ def _task(block: Bytes, at: int) -> tuple[int, int]:
         weight *= 10
         digit -= 1
     spaced = after < at and weight > 1 and digit > start
-    joined = block[digit] == DASH or block[digit] == SPACE  # noqa: PLR1714 - compiled, a tuple costs
-    noted = block[start] == HASH or block[start] == QUOTE  # noqa: PLR1714 - compiled, a tuple costs
+    joined = block[digit] == DASH or block[digit] == SPACE
+    noted = block[start] == HASH or block[start] == QUOTE
     return at if spaced and joined and not noted else -1, pid
 
 
@@ -110,9 +110,7 @@ def _fit(block: Bytes, at: int, parts: Numbers, first: int, stop: int, values: N
                 value = value * base + byte - ZERO
             elif base == HEXADECIMAL and LETTER_A <= byte <= LETTER_F:
                 value = value * base + byte - LETTER_A + 10
-            elif base > 0 or (base == SPACES) != (byte == SPACE):
-                break
-            elif base == WORD and (byte < SPACE or ROUND_OPEN <= byte <= ROUND_CLOSE):
+            elif base > 0 or (base == SPACES) != (byte == SPACE) or byte < SPACE or ROUND_OPEN <= byte <= ROUND_CLOSE:
                 break
             at += 1
         if at < start + parts[number, LEAST] or at > start + most:

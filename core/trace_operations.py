@@ -137,6 +137,11 @@ def hypercall_flags(events: Events) -> str:
     return "selftest" if selftest else "kvm"
 
 
+def conversions(events: Events) -> Array:
+    """The conversions that a file asks for, as OPERATION over guest gfns, whole and in order (times as printed)."""
+    return _conversions(events.events, _conversion_source(events), hypercall_flags(events)).operations
+
+
 def _conversion_source(events: Events) -> str:
     calls = events.of_kind("kvm_hypercall")
     if "kvm_vm_set_mem_attributes" in events.counts:

@@ -52,14 +52,8 @@ def lay_out(results: Results, scenarios: Iterable[str]) -> Layout:
     return Layout(lanes, headings, y)
 
 
-def draw_lanes(layout: Layout, axis_label: str) -> tuple[Drawing, Axes]:
-    """Return a drawing with labelled, empty lanes; the x axis is the caller's."""
-    drawing, panels = draw_panels([layout], axis_label)
-    return drawing, panels[0]
-
-
 def draw_panels(layouts: Sequence[Layout], axis_label: str) -> tuple[Drawing, list[Axes]]:
-    """Return a drawing with one panel a layout, one under the other; each has an x axis of its own."""
+    """Return a drawing with labelled, empty lanes: a panel a layout, one under the other, each with its own x axis."""
     heights = [_LANE_INCHES * layout.height for layout in layouts]
     height = _TOP_INCHES + sum(heights) + _GAP_INCHES * (len(layouts) - 1) + _BOTTOM_INCHES
     drawing = Drawing(figsize=(WIDTH_INCHES, height))

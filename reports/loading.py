@@ -75,7 +75,7 @@ class Results:
         return self._missing_programs.get((*self._owner(cell), program))
 
     def _owner(self, cell: str) -> tuple[str, str]:
-        return str(self.cells.at[cell, "design"]), str(self.cells.at[cell, "hardware"])
+        return str(self.cells.loc[cell, "design"]), str(self.cells.loc[cell, "hardware"])
 
     @cached_property
     def _missing_programs(self) -> dict[tuple[str, str, str], str]:

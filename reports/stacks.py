@@ -13,23 +13,36 @@ from matplotlib.ticker import StrMethodFormatter
 from gmembench.reports import formatting, lanes, theme
 from gmembench.reports.loading import Results, records
 
+_NO_FAULT = ("enter.resume", "guest.translate", "guest.use")
+"""Steps of an access that need no fault; the counter of fault steps leaves them out."""
+
 
 @dataclass(frozen=True)
 class Stack:
-    """What is stacked: rows of `programs` outside the guest, divided by the counter `events`."""
+    """What is stacked: the rows of `programs` that `steps` counts, divided by the counter `events`.
+
+    pages: the counter of pages that the events covered; None if each covers one, so that all
+      scenarios compare on one scale.
+    """
 
     programs: tuple[str, ...]
+    steps: str
     events: str
     noun: str
+    pages: str | None
 
 
 def by_place(results: Results, stack: Stack) -> pd.DataFrame:
-    """Return steps an event: one row a cell that has events, one column a place (floats)."""
+    """Return steps an event: one row a cell that has events, one column a place (floats).
+
+    A cell whose rows do not add up to its counter is left out: a bar must not contradict the summary.
+    """
     rows = results.rows
-    rows = rows[rows["program"].isin(stack.programs) & (rows["place"] != "guest")]
+    rows = rows[rows["program"].isin(stack.programs) & ~rows["step"].isin(_NO_FAULT)]
     hits = rows.pivot_table(index="cell", columns="place", values="hits", aggfunc="sum", fill_value=0)
     events = results.cells[stack.events].fillna(0)
-    cells = [cell for cell in results.cells.index if events[cell] > 0 and cell in hits.index]
+    agree = hits.sum(axis=1) == results.cells[stack.steps].reindex(hits.index)
+    cells = [cell for cell in results.cells.index if events[cell] > 0 and agree.get(cell, default=False)]
     hits = hits.loc[cells, [place for place in _places(hits) if hits.loc[cells, place].sum() > 0]]
     return hits.div(events[cells].astype("float64"), axis=0)
 
@@ -39,19 +52,29 @@ def draw(results: Results, stack: Stack) -> Drawing | None:
     table = by_place(results, stack)
     if table.empty:
         return None
-    layout = lanes.lay_out(results, results.cells.loc[table.index, "scenario"])
-    drawing, axes = lanes.draw_lanes(layout, f"steps per {stack.noun} (counted)")
-    largest = float(table.sum(axis=1).max())
+    scenarios = list(results.cells.loc[table.index, "scenario"].unique())
+    panels = [[scenario] for scenario in scenarios] if stack.pages else [scenarios]
+    layouts = [lanes.lay_out(results, panel) for panel in panels]
+    drawing, axes = lanes.draw_panels(layouts, f"steps per {stack.noun} (counted)")
+    for panel, layout in zip(axes, layouts, strict=True):
+        _panel(panel, layout, table, results, stack)
+    _legend(drawing, list(table.columns))
+    return drawing
+
+
+def _panel(axes: Axes, layout: lanes.Layout, table: pd.DataFrame, results: Results, stack: Stack) -> None:
+    table = table[table.index.isin([lane.cell for lane in layout.lanes])]
     bars = dict(zip(table.index, records(table), strict=True))
-    axes.set_xlim(0, largest * 1.13)
+    pages = _mean_pages(results, stack)
+    largest = float(table.sum(axis=1).max())
+    axes.set_xlim(0, largest * (1.36 if stack.pages else 1.13))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     for lane in layout.lanes:
         if lane.cell in bars:
             _bar(axes, lane.y, bars[lane.cell], largest)
+            _total(axes, lane.y, sum(bars[lane.cell].values()), pages.get(lane.cell))
         else:
             lanes.note(axes, lane.y, _remark(results, lane, stack))
-    _legend(drawing, list(table.columns))
-    return drawing
 
 
 def numbers(results: Results, stack: Stack) -> pd.DataFrame:
@@ -69,7 +92,11 @@ def _places(hits: pd.DataFrame) -> list[str]:
 
 def _remark(results: Results, lane: lanes.Lane, stack: Stack) -> str:
     reason = lane.reason or results.missing_program(lane.cell, stack.programs[0])
-    return f"not applicable: {reason}" if reason else f"no {stack.noun} in this cell"
+    if reason:
+        return f"not applicable: {reason}"
+    if results.cells.loc[lane.cell, stack.events] == 0:
+        return f"no {stack.noun} in this cell"
+    return "the profile of rows does not add up to the counter"
 
 
 def _bar(axes: Axes, y: float, steps: Mapping[str, float], largest: float) -> None:
@@ -81,8 +108,22 @@ def _bar(axes: Axes, y: float, steps: Mapping[str, float], largest: float) -> No
             text_colour = "#ffffff" if place in theme.DARK_PLACES else "#101418"
             text = formatting.ratio(length)
             axes.text(start + length / 2, y, text, ha="center", va="center_baseline", size=7.5, color=text_colour)
-    total = formatting.ratio(float(starts[-1]))
-    axes.text(starts[-1] + 0.012 * largest, y, total, va="center_baseline", weight="bold")
+
+
+def _mean_pages(results: Results, stack: Stack) -> dict[str, float]:
+    """Pages that an event covers on average, of the cells that know it."""
+    if stack.pages is None:
+        return {}
+    means = (results.cells[stack.pages] / results.cells[stack.events]).dropna()
+    return {str(cell): float(mean) for cell, mean in means.items()}
+
+
+def _total(axes: Axes, y: float, steps: float, pages: float | None) -> None:
+    text = axes.annotate(formatting.ratio(steps), (steps, y), (5, 0), textcoords="offset points", weight="bold")
+    text.set_va("center_baseline")
+    if pages is not None:
+        remark = f"for {formatting.ratio(pages)} pages"
+        axes.annotate(remark, (1, 0), (4, 0), text, "offset points", color=theme.MUTED, size=8)
 
 
 def _legend(drawing: Drawing, places: list[str]) -> None:

@@ -2,13 +2,11 @@
 
 import ast
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
-import venv
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmarks", "core", "inject", "reports")
-TOOLS = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "tox.ini")
 IMPORT_NAMES = {"pytest-benchmark": "pytest_benchmark"}
 
 
@@ -105,33 +102,6 @@ def test_reports_know_result_files_only() -> None:
                 assert node.module.startswith("gmembench.reports") or node.module == "gmembench.core.errors", path
 
 
-def copy_tree(target: Path) -> Path:
-    """A copy of what git would keep, links included."""
-    target.mkdir(parents=True)
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist")
-    for name in (*FOLDERS, "gmembench"):
-        shutil.copytree(ROOT / name, target / name, symlinks=True, ignore=ignored)
-    for name in TOOLS:
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, target)
-    return target
-
-
-def pip(*words: str) -> None:
-    """Run pip without network."""
-    command = [sys.executable, "-m", "pip", *words, "--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip("wheel", str(copy_tree(folder / "tree")), "--wheel-dir", str(folder))
-    return next(folder.glob("gmembench-*.whl"))
-
-
 def test_the_wheel_holds_sources_and_data_and_no_tests(wheel: Path) -> None:
     """All sources of the tree and all data files are in the wheel, and nothing else."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -142,35 +112,15 @@ def test_the_wheel_holds_sources_and_data_and_no_tests(wheel: Path) -> None:
     assert names == wanted
 
 
-def python_with(folder: Path, *, install: list[str]) -> Path:
-    """The python of a new environment that sees this one's packages, except gmembench, and what is installed."""
-    venv.create(folder, symlinks=True, with_pip=False)
-    python = folder / "bin" / "python"
-    for site in (path for path in map(Path, sys.path) if path.name == "site-packages"):
-        dependencies = folder / "dependencies"
-        dependencies.mkdir(exist_ok=True)
-        for entry in site.iterdir():
-            name = entry.name.lower()
-            if "gmembench" not in name and entry.suffix != ".pth" and not (dependencies / entry.name).exists():
-                (dependencies / entry.name).symlink_to(entry)
-    own = next(folder.glob("lib/python*/site-packages"))
-    (own / "dependencies.pth").write_text(f"{folder / 'dependencies'}\n")
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-build-isolation"]
-    environment = {**os.environ, "PYTHONPATH": ""}
-    done = subprocess.run(
-        [*command, "--no-index", "--quiet", *install], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return python
-
-
 def clean_environment(cache: Path) -> dict[str, str]:
     """An environment in which nothing leads to the checkout, and with a cache of its own."""
     variables = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONSAFEPATH"}}
     return variables | {"GMEMBENCH_CACHE_DIR": str(cache)}
 
 
-def test_the_installed_command_runs_its_own_sources(wheel: Path, tmp_path: Path) -> None:
+def test_the_installed_command_runs_its_own_sources(
+    wheel: Path, tmp_path: Path, python_with: Callable[..., Path]
+) -> None:
     """Started in a folder that holds another checkout, the command and its workers use the installed sources.
 
     The other checkout is broken: whoever imports it fails.

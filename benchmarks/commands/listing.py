@@ -1,12 +1,103 @@
 """`gmembench list`: what there is to run."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import click
 
 from gmembench.benchmarks.commands import options
 
 
+def first_line(text: str) -> str:
+    """The first line of a docstring."""
+    return text.strip().partition("\n")[0]
+
+
+def designs(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Designs: the kernel that each follows, and its programs."""
+    from gmembench.core.catalog import load_designs
+
+    return [
+        {"name": d.name, "doc": first_line(d.doc), "kernel": d.kernel, "programs": list(d.programs)}
+        for d in load_designs(paths).values()
+    ]
+
+
+def hardware(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Kinds of hardware."""
+    from gmembench.core.catalog import load_hardware
+
+    return [{"name": h.name, "doc": first_line(h.doc)} for h in load_hardware(paths).values()]
+
+
+def scenarios(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Scenarios and their variants."""
+    from gmembench.benchmarks.cells import load_scenarios
+
+    return [
+        {"name": s.name, "doc": first_line(s.doc), "variants": [v for v in s.variants if v]}
+        for s in load_scenarios(paths).values()
+    ]
+
+
+def steps(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Steps, with where each stands in the kernel. They come with the package only."""
+    from gmembench.core.steps.registry import all_steps
+
+    return [{"name": s.name, "doc": s.doc, "place": s.place, "nature": s.nature, "site": s.site} for s in all_steps()]
+
+
+def rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Rows of all designs without hardware: `design/program.phase.step`."""
+    from gmembench.core.catalog import load_designs, load_hardware
+    from gmembench.core.programs import assemble
+
+    none = load_hardware()["none"]
+    return [
+        {"name": f"{d.name}/{r.name}", "doc": r.step.doc, "step": r.step.name, "place": r.place, "site": r.site}
+        for d in load_designs(paths).values()
+        for r in assemble(d, none).info
+    ]
+
+
+def cells(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Cells; `reason` says why one is not applicable."""
+    from gmembench.benchmarks.cells import list_cells
+
+    return [
+        {
+            "name": c.name,
+            "doc": f"not applicable: {c.reason}" if c.reason else "",
+            "scenario": c.scenario,
+            "design": c.design,
+            "hardware": c.hardware,
+            "page_size": c.page_size,
+            "reason": c.reason,
+        }
+        for c in list_cells("full", paths, None)
+    ]
+
+
+KINDS = {f.__name__: f for f in (designs, hardware, scenarios, steps, rows, cells)}
+
+
 @click.command("list")
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@options.paths
 @options.as_json
-def list_(as_json: bool) -> int:
-    """List."""
+def list_(kind: str, paths: tuple[Path, ...], as_json: bool) -> int:
+    """List what there is, with a line about each.
+
+    \b
+    Example:
+      gmembench list cells
+    """
+    found = KINDS[kind](paths)
+    if as_json:
+        options.print_json(found)
+    else:
+        width = max((len(row["name"]) for row in found), default=0)
+        for row in found:
+            print(f"{row['name']:{width}}  {row['doc']}".rstrip())
     return 0

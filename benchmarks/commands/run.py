@@ -199,5 +199,5 @@ def print_table(found: Sequence[dict[str, Any]]) -> None:
     for row in found:
         seconds = row.get("seconds_per_operation")
         table.add_row(Text(row["name"], overflow="fold"), str(row["steps"]), f"{seconds * 1e9:.1f}" if seconds else "-")
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 160)
+    width = None if sys.stdout.isatty() else 200  # without a terminal there is no width to fit
+    Console(width=width).print(table)

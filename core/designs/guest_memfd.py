@@ -8,6 +8,7 @@ hardware without separate roots, so a punch zaps shared entries and a NUMA scan 
 """
 
 from gmembench.core import blocks
+from gmembench.core.parts.zaps import KIND_CONVERTED_FROM, PRIVATE_ONLY
 from gmembench.core.programs import Design, hook, row
 from gmembench.core.steps.zap import BY_INDEX
 
@@ -57,7 +58,7 @@ CONVERT = blocks.program(
         row("convert.reserve", {"nomem": "L_out"}),
         row("convert.pre.find_slot", {"none": "L_store"}, step="convert.find_slot"),
     ),
-    blocks.invalidate_begin("convert.pre", add=(row("convert.pre.range_add_huge", step="convert.range_add_huge"),)),
+    blocks.invalidate_begin("convert.pre", kind=KIND_CONVERTED_FROM, add=(row("convert.pre.range_add_huge", step="convert.range_add_huge"),)),
     (
         row("convert.store_attr", at="L_store"),
         row("convert.post.find_slot", {"none": "L_out"}, step="convert.find_slot_post"),
@@ -78,7 +79,7 @@ PUNCH = blocks.program(
         row("punch.lock_inval", step="gmem.lock_inval"),
         row("punch.start.find_binding", {"none": "L_trunc"}, step="punch.find_binding"),
     ),
-    blocks.invalidate_begin("punch.start", walk=BY_INDEX, kind=blocks.PRIVATE_FILTER),
+    blocks.invalidate_begin("punch.start", walk=BY_INDEX, kind=PRIVATE_ONLY),
     (
         row("punch.lock_folio", {"none": "L_end"}, at="L_trunc"),
         row("punch.unmap_host"),

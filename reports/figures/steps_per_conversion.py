@@ -5,7 +5,9 @@ from functools import partial
 from gmembench.reports import stacks
 from gmembench.reports.figure import Figure
 
-_STACK = stacks.Stack(programs=("convert",), events="conversions", noun="conversion")
+_STACK = stacks.Stack(
+    programs=("convert",), steps="conversion_steps", events="conversions", noun="conversion", pages="converted_gfns"
+)
 
 FIGURE = Figure(
     section="conversions",
@@ -13,7 +15,7 @@ FIGURE = Figure(
     kind="counted",
     caption=(
         "One bar a cell: the steps of one change of a range between private and shared. Some steps run once "
-        "for each page of the range, so compare cells that convert ranges of the same length. "
+        "for each page of the range, whose mean length stands beside the bar; every scenario has a scale of its own. "
         "Punching the hole that frees the other copy is an operation of its own and not in these bars."
     ),
     draw=partial(stacks.draw, stack=_STACK),

@@ -5,7 +5,7 @@ from functools import partial
 from gmembench.reports import stacks
 from gmembench.reports.figure import Figure
 
-_STACK = stacks.Stack(programs=("access", "prefault"), events="faults", noun="fault")
+_STACK = stacks.Stack(programs=("access", "prefault"), steps="fault_steps", events="faults", noun="fault", pages=None)
 
 FIGURE = Figure(
     section="faults",

@@ -99,6 +99,8 @@ BAD = [
     (["run", "--path", "nowhere"], "'nowhere' does not exist"),
     (["run", "--trace", "nowhere.xz"], "'nowhere.xz' does not exist"),
     (["run", "--trace", "binary"], "binary"),
+    (["run", "--trace", "taken"], "taken"),
+    (["run", "--cells", "boot*", "--trace", "taken"], "--trace taken: no selected cell runs a trace"),
     (["run", "-o", "taken"], "-o taken: this path exists already"),
     (["run", "-o", "nowhere/a.json"], "-o nowhere/a.json: the folder does not exist"),
     (["run", "--report", "taken"], "--report taken: this path exists already"),
@@ -139,7 +141,7 @@ def test_list_cells_as_json() -> None:
     assert any(row["reason"] is None for row in found)
 
 
-@pytest.mark.parametrize("kind", ["designs", "hardware", "scenarios", "steps"])
+@pytest.mark.parametrize("kind", ["designs", "hardware", "scenarios", "steps", "rows", "cells"])
 def test_list_names_each_thing_once(kind: str) -> None:
     """Every kind of thing has a non-empty list of distinct names, the same as text and as JSON."""
     names = [row["name"] for row in json.loads(gmembench("list", kind, "--json").stdout)]

@@ -279,13 +279,11 @@ class TestRecordedTraces:
         """The headline speaks of more than half only above one half."""
         assert "more than half" not in checked(DEMAND_PAGING).headline
 
-    @pytest.mark.parametrize(
-        "missing", ["kvm_vm_set_mem_attributes", "kvm_userspace_exit", "kvm_mmu_spte_requested"]
-    )
+    @pytest.mark.parametrize("missing", ["vm_set_mem_attributes", "userspace_exit", "mmu_spte_requested"])
     def test_older_kernels_and_fewer_events(self, missing: str) -> None:
         """The hypercall stands in for attribute events (6.12), and other events may be left out."""
         events = trace(CONVERSIONS)[:SOME]
-        whole, result = run(events), run(events[events["kind"] != KIND_NUMBER[missing]])
+        whole, result = run(events), run(events[events["kind"] != KIND_NUMBER[f"kvm_{missing}"]])
         assert (result.agreement, result.counts["matched"]) == (1.0, whole.counts["matched"])
 
     def test_without_vcpu_numbers(self) -> None:
@@ -314,9 +312,8 @@ class TestRecordedTraces:
         first, second = trace(DEMAND_PAGING), trace(EXITS).copy()
         second["task"] += 1_000
         for name in ("old", "new"):
-            present = (second["kind"] == KIND_NUMBER["kvm_tdp_mmu_spte_changed"]) & (
-                second[name] & (1 << 11) != 0
-            )
+            changed = second["kind"] == KIND_NUMBER["kvm_tdp_mmu_spte_changed"]
+            present = changed & (second[name] & (1 << 11) != 0)
             second[name][present] += 1 << 40
         result = run(shuffled(first, second, seed))
         assert (result.agreement, result.vms) == (1.0, 3)

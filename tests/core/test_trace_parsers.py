@@ -14,6 +14,8 @@ from gmembench.core.trace_importer import Importer
 
 TRACES = sorted((Path(__file__).resolve().parents[2] / "benchmarks" / "traces").glob("*.xz"))
 
+pytestmark = pytest.mark.skipif(INTERPRETED, reason="without compilation the text parser reads everything")
+
 HEADERS = (
     " private_mem_con-68      [000] ...2.    18.605247: ",
     "CPU 5/KVM-4145 [000] d... 18.605247123: ",
@@ -98,8 +100,7 @@ def lines(draw: st.DrawFn) -> str:
     return text
 
 
-@pytest.mark.skipif(INTERPRETED, reason="without compilation there is one parser")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(lines(), min_size=1, max_size=6), st.sampled_from(["\n", "\r\n", ""]))
 @example([HEADERS[0] + "kvm_entry: vcpu 1", ", rip 0x1"], "\n")
 @example([HEADERS[0] + "kvm_page_fault: vcpu 1 rip 0x1", "address 0x1000 error_code 0x6"], "\n")

@@ -1,9 +1,12 @@
 """Figures: found by walking, drawn from any results, the same bytes every time."""
 
+import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from gmembench.reports import designs, rendering
 from gmembench.reports.figure import find_figures
 from gmembench.reports.loading import load_results
+from gmembench.reports.stacks import by_place
 
 ResultFile = Callable[..., Path]
 FIGURES = find_figures()
@@ -111,3 +115,24 @@ def test_ids_of_two_figures_in_one_page_differ() -> None:
     assert 'href="#one-a"' in element
     assert "url(#one-a)" in element
     assert "fill: var(--ink)" in element
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "events"),
+    [("steps_per_fault", "fault_steps", "faults"), ("steps_per_conversion", "conversion_steps", "conversions")],
+)
+def test_bars_add_up_to_the_summary(result_file: ResultFile, name: str, steps: str, events: str) -> None:
+    """The places of a bar sum up to the steps an event of the summary; a cell where they do not has no bar."""
+
+    def change(cell: str, metadata: dict[str, Any]) -> None:
+        if cell.endswith("2M"):
+            metadata[f"count.{steps}"] += 1
+
+    results = load_results([result_file(change=change)])
+    draw = FIGURES[name].draw
+    assert isinstance(draw, partial)
+    bars = by_place(results, draw.keywords["stack"]).sum(axis=1)
+    cells = results.cells[(results.cells[events] > 0) & (results.cells["page_size"] == "4K")]
+    assert sorted(bars.index) == sorted(cells.index)
+    for cell in cells.index:
+        assert math.isclose(bars[cell], cells.loc[cell, steps] / cells.loc[cell, events])

@@ -29,7 +29,7 @@ def test_steps_a_fault_follow_the_counters(result_file: ResultFile) -> None:
 def test_conversions_name_the_designs_that_have_none(result_file: ResultFile) -> None:
     """A design that cannot convert is not applicable in the sentence, and has no number."""
     text = sentences(result_file())
-    assert "guest-memfd takes 1,330 steps a conversion of 512 pages" in text
+    assert "guest-memfd takes on average 1,330 steps a conversion of 512 pages" in text
     assert "Not applicable to legacy-vma" in text
 
 

@@ -1,0 +1,183 @@
+"""`gmembench run` end to end: real cells, real worker processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyperf
+import pytest
+
+from gmembench.benchmarks.cells import list_cells
+
+CELLS = [cell for cell in list_cells("small", (), None) if cell.reason is None]
+TWO = [cell.name for cell in CELLS[:2]]
+
+BROKEN = '''
+"""A scenario whose operations cannot be made."""
+
+from gmembench.benchmarks.scenario import Scenario
+
+
+def build(parameters):
+    raise ArithmeticError("nine is not\\nprime")
+
+
+SCENARIO = Scenario(name="broken", doc=__doc__, sizes={"small": {}, "full": {}}, build=build)
+'''
+
+
+def run(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `gmembench run` in a process of its own."""
+    command = [sys.executable, "-P", "-m", "gmembench", "run", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A quick run of two cells: the result file and what was printed as JSON."""
+    folder = tmp_path_factory.mktemp("quick")
+    cells = [word for name in TWO for word in ("--cells", name)]
+    done = run("--quick", *cells, "-o", "result.json", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "result.json", json.loads(done.stdout)
+
+
+def test_a_quick_run_times_in_worker_processes(quick: tuple[Path, dict[str, Any]]) -> None:
+    """Each cell has the runs of several processes, each of three values, per operation."""
+    suite = pyperf.BenchmarkSuite.load(str(quick[0]))
+    assert suite.get_benchmark_names() == TWO
+    for benchmark in suite:
+        metadata = benchmark.get_metadata()
+        assert benchmark.get_nrun() == 10
+        assert {len(r.values) for r in benchmark.get_runs()} == {3}
+        assert metadata["inner_loops"] == metadata["count.operations"]
+        assert metadata["gmembench.kind"] == "measured"
+        assert metadata["unit"] == "second"
+
+
+def test_the_answer_agrees_with_the_file(quick: tuple[Path, dict[str, Any]]) -> None:
+    """What is printed as JSON is what the file holds."""
+    suite = pyperf.BenchmarkSuite.load(str(quick[0]))
+    answer = quick[1]
+    assert answer["output"] == "result.json"
+    assert (answer["failed"], answer["untimed"], answer["report"]) == ([], [], None)
+    for row in answer["cells"]:
+        benchmark = suite.get_benchmark(row["name"])
+        assert row["seconds_per_operation"] == pytest.approx(benchmark.mean())
+        assert row["steps"] == benchmark.get_metadata()["count.steps"]
+
+
+def test_counts_do_not_depend_on_timing(quick: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """A counted run finds the same numbers as a timed one, and another counted run the same file."""
+    cells = [word for name in TWO for word in ("--cells", name)]
+    words = ("--quick", "--counted", *cells, "-o", "result.json", "--json")
+    texts = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        done = run(*words, cwd=tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        texts.append((tmp_path / name / "result.json").read_text())
+    assert texts[0] == texts[1]
+    timed, counted = (pyperf.BenchmarkSuite.load(str(p)) for p in (quick[0], tmp_path / "a" / "result.json"))
+    for name in TWO:
+        before, after = (
+            {key: value for key, value in suite.get_benchmark(name).get_metadata().items() if is_count(key)}
+            for suite in (timed, counted)
+        )
+        assert before == after
+        assert counted.get_benchmark(name).get_values() == (after["count.steps"],)
+
+
+def is_count(key: str) -> bool:
+    """Whether a metadata key is a counted number or profile."""
+    return key.startswith(("count.", "profile.", "cell."))
+
+
+def test_not_applicable_cells_are_told(tmp_path: Path) -> None:
+    """Selected cells that are not applicable are in the result with their reason."""
+    lacking = next(cell for cell in list_cells("small", (), None) if cell.reason is not None)
+    done = run("--quick", "--counted", "--cells", lacking.name, "--cells", TWO[0], "-o", "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metadata = pyperf.BenchmarkSuite.load(str(tmp_path / "r.json")).get_metadata()
+    assert json.loads(metadata["cells.not_applicable"]) == [{"cell": lacking.name, "reason": lacking.reason}]
+
+
+def test_only_not_applicable_cells_are_a_mistake(tmp_path: Path) -> None:
+    """A selection in which nothing can run is refused with the reason."""
+    lacking = next(cell for cell in list_cells("small", (), None) if cell.reason is not None)
+    done = run("--counted", "--cells", lacking.name, cwd=tmp_path)
+    assert done.returncode == 2
+    assert str(lacking.reason) in done.stderr
+
+
+def parts_with_a_broken_scenario(folder: Path) -> Path:
+    """A folder for `--path` whose scenario raises when its operations are made."""
+    (folder / "parts" / "scenarios").mkdir(parents=True)
+    (folder / "parts" / "scenarios" / "broken.py").write_text(BROKEN)
+    return folder / "parts"
+
+
+def test_a_broken_scenario_costs_its_cells_only(tmp_path: Path) -> None:
+    """A scenario from `--path` that raises is told with its cause in one line; others are kept; exit code 1."""
+    parts = parts_with_a_broken_scenario(tmp_path)
+    words = ["--quick", "--counted", "--path", str(parts), "--cells", "broken/*", "--cells", TWO[0], "-o", "r.json"]
+    done = run(*words, "--json", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    answer = json.loads(done.stdout)
+    assert [row["name"] for row in answer["cells"]] == TWO[:1]
+    assert {failed["name"].partition("/")[0] for failed in answer["failed"]} == {"broken"}
+    assert all(failed["cause"].startswith("ArithmeticError: nine is not prime") for failed in answer["failed"])
+    assert (tmp_path / "r.json").is_file()
+
+
+def test_when_every_cell_fails_nothing_is_written(tmp_path: Path) -> None:
+    """No result file without a result, and the exit code says so; the JSON answer still comes."""
+    parts = parts_with_a_broken_scenario(tmp_path)
+    done = run("--counted", "--path", str(parts), "--cells", "broken/*", "-o", "r.json", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["output"] is None
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_without_a_terminal_a_line_for_each_cell(tmp_path: Path) -> None:
+    """Progress that is not read on a terminal is plain lines on standard error; `--quiet` says nothing."""
+    done = run("--quick", "--counted", "--cells", TWO[0], "-o", "a.json", cwd=tmp_path)
+    assert done.stderr.startswith(f"counted {TWO[0]}: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout.endswith("results: a.json\n")
+    silent = run("--quick", "--counted", "--quiet", "--cells", TWO[0], "-o", "b.json", cwd=tmp_path)
+    assert (silent.stdout, silent.stderr) == ("", "")
+
+
+def test_the_default_name_is_the_time(tmp_path: Path) -> None:
+    """Without -o the result is gmembench-<UTC time>.json in the current folder."""
+    assert run("--quick", "--counted", "--cells", TWO[0], cwd=tmp_path).returncode == 0
+    (result,) = tmp_path.iterdir()
+    assert result.match("gmembench-*T*Z.json")
+
+
+def test_run_builds_the_report(tmp_path: Path) -> None:
+    """`--report` builds the same report as the command `report` does from the file."""
+    done = run("--quick", "--counted", "--cells", TWO[0], "-o", "a.json", "--report", "one", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-P", "-m", "gmembench", "report", "a.json", "-o", "two"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    names = [sorted(str(p.relative_to(tmp_path / f)) for p in (tmp_path / f).rglob("*")) for f in ("one", "two")]
+    assert names[0] == names[1]
+    assert "index.html" in names[0]
+
+
+@pytest.mark.parametrize("module", ["counter", "worker"])
+def test_children_refuse_other_sources(module: str, tmp_path: Path) -> None:
+    """A child that was started from other sources says so and measures nothing."""
+    words = ["--size=small", f"--digest={'0' * 16}", f"--cell={TWO[0]}"]
+    if module == "worker":
+        words += ["--processes=1", "--values=1", "--warmups=0", "--loops=1", "--quiet", "--output=result.json"]
+    command = [sys.executable, "-P", "-m", f"gmembench.benchmarks.{module}", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "runs other sources" in done.stderr
+    assert "0" * 16 in done.stderr
+    assert (done.stdout, list(tmp_path.iterdir())) == ("", [])
