@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gmembench.core.conformance import Conformance
+from gmembench.core.conformance.check import Conformance
 
 _INPUTS = {
     "unmap": "zaps after a host unmap",

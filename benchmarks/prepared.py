@@ -13,7 +13,7 @@ from gmembench.benchmarks.counting import counted_numbers
 from gmembench.benchmarks.scenario import Workload
 from gmembench.benchmarks.scenarios.trace import SHIPPED
 from gmembench.core.catalog import load_designs, load_hardware
-from gmembench.core.conformance_world import check_design
+from gmembench.core.conformance.design_model import check_design
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.operations import PROGRAMS
 from gmembench.core.programs import Code, Design, assemble

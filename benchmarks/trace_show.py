@@ -18,7 +18,7 @@ from rich.text import Text
 from gmembench.core.errors import UserError
 from gmembench.core.operations import PRIVATE, PROGRAM_NUMBER, PROGRAMS
 from gmembench.core.trace import Events, TraceOperations, conversions, operations, read_events
-from gmembench.core.trace_operations import REASONS
+from gmembench.core.traces.operations import REASONS
 
 Array = npt.NDArray[np.void]
 

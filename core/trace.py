@@ -1,8 +1,8 @@
 """Reading KVM traces: the text of tracefs, `trace-cmd report` or `perf script`, as events and as operations.
 
 `read_events` reads a file, `operations` turns its causes (faults, conversions, hypercalls) into operations of
-the model. The parts: trace_files opens, trace_text and trace_lines parse by the table in trace_formats,
-trace_events says what a record means, trace_operations places operations.
+the model. The parts, in traces/: files opens, text and lines parse by the table in formats,
+events says what a record means, operations places operations.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gmembench.core.errors import UserError
 from gmembench.core.operations import OPERATION
-from gmembench.core.trace_events import (
+from gmembench.core.traces.events import (
     CHANGE_COLLAPSE,
     CHANGE_LINK,
     CHANGE_NAMES,
@@ -25,9 +25,9 @@ from gmembench.core.trace_events import (
     KIND_NUMBER,
     Events,
 )
-from gmembench.core.trace_files import open_trace
-from gmembench.core.trace_importer import BLOCK_BYTES, Importer
-from gmembench.core.trace_operations import TraceOperations, conversions, operations
+from gmembench.core.traces.files import open_trace
+from gmembench.core.traces.importer import BLOCK_BYTES, Importer
+from gmembench.core.traces.operations import TraceOperations, conversions, operations
 
 __all__ = [
     "CHANGE_COLLAPSE",

@@ -57,8 +57,8 @@ def show_check(file: Path, name: str, as_json: bool, quiet: bool) -> int:
 
     from gmembench.benchmarks.conformance_show import conformance_view
     from gmembench.benchmarks.trace_show import read
-    from gmembench.core.conformance import check
-    from gmembench.core.conformance_world import factory
+    from gmembench.core.conformance.check import check
+    from gmembench.core.conformance.world import factory
 
     events = read(file, quiet or as_json)
     found = check(events.events, factory(designs[name], load_hardware()["none"]), design=name)

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from gmembench.benchmarks.conformance_show import conformance_view
-from gmembench.core.conformance import CANNOT_JUDGE, CONTROLS, Conformance, Control
+from gmembench.core.conformance.check import CANNOT_JUDGE, CONTROLS, Conformance, Control
 
 
 def shown(name: str, agreement: float | None) -> str:

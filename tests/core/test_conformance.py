@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gmembench.core.conformance import CONTROLS, Conformance, check
+from gmembench.core.conformance.check import CONTROLS, Conformance, check
 from gmembench.core.trace import read_events
-from gmembench.core.trace_events import (
+from gmembench.core.traces.events import (
     CHANGE_SET,
     CHANGE_ZAP,
     EVENT,

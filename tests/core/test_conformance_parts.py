@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gmembench.core.conformance_gfns import dense_gfns
-from gmembench.core.conformance_vms import vm_of_events
-from gmembench.core.trace_events import EVENT, KIND_NUMBER
+from gmembench.core.conformance.gfns import dense_gfns
+from gmembench.core.conformance.vms import vm_of_events
+from gmembench.core.traces.events import EVENT, KIND_NUMBER
 
 
 def ints(*numbers: int) -> npt.NDArray[np.int64]:

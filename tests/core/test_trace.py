@@ -19,7 +19,7 @@ from gmembench.core.trace import (
     Events,
     read_events,
 )
-from gmembench.core.trace_importer import COMPILE_FROM_BYTES
+from gmembench.core.traces.importer import COMPILE_FROM_BYTES
 
 TRACES = Path(__file__).resolve().parents[2] / "benchmarks" / "traces"
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from gmembench.core.errors import UserError
 from gmembench.core.operations import OPERATION, PRIVATE, PROGRAM_NUMBER, PROGRAMS, WRITE
 from gmembench.core.trace import EVENT_KINDS, TraceOperations, operations, read_events
-from gmembench.core.trace_operations import REASONS, hypercall_flags
-from gmembench.core.trace_space import MOST_GFNS, touched_space
+from gmembench.core.traces.operations import REASONS, hypercall_flags
+from gmembench.core.traces.space import MOST_GFNS, touched_space
 
 TRACES = Path(__file__).resolve().parents[2] / "benchmarks" / "traces"
 

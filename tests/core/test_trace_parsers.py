@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gmembench.core.jit import INTERPRETED
 from gmembench.core.trace import Events
-from gmembench.core.trace_formats import FORMATS, Field, fields
-from gmembench.core.trace_importer import Importer
+from gmembench.core.traces.formats import FORMATS, Field, fields
+from gmembench.core.traces.importer import Importer
 
 TRACES = sorted((Path(__file__).resolve().parents[2] / "benchmarks" / "traces").glob("*.xz"))
 

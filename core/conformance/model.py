@@ -23,7 +23,7 @@ class Model(Protocol):
     def zap(self, gfn: int, count: int, kind: str) -> Sequence[LeafChange]:
         """Zap what is mapped in the range because of something no event shows; the entries that changed.
 
-        kind: an input class of conformance_replay, or "missed", "late", "teardown". Only kind "unmap" is a
+        kind: an input class of replay, or "missed", "late", "teardown". Only kind "unmap" is a
         host unmap in the eyes of a control; the others must always be obeyed.
         """
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core.trace_events import (
+from gmembench.core.traces.events import (
     CHANGE_COLLAPSE,
     CHANGE_OTHER,
     CHANGE_SET,

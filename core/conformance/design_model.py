@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gmembench.core.conformance import Conformance, check
-from gmembench.core.conformance_model import LeafChange
+from gmembench.core.conformance.check import Conformance, check
+from gmembench.core.conformance.model import LeafChange
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.errors import UserError
 from gmembench.core.jit import kernel
 from gmembench.core.operations import OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
 from gmembench.core.programs import Design, Hardware, Program, assemble
-from gmembench.core.trace_events import CHANGE_SET, CHANGE_ZAP
+from gmembench.core.traces.events import CHANGE_SET, CHANGE_ZAP
 from gmembench.core.world import SPTE_HUGE, SPTE_PRESENT, Geometry, World, head, spte
 
 MOST_GFNS = 1 << 26

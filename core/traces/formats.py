@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core.trace_events import (
+from gmembench.core.traces.events import (
     ATTRIBUTE_PRIVATE,
     EVENT_KINDS,
     KIND_NUMBER,

@@ -1,6 +1,6 @@
 """What a replay keeps of each task and each VM."""
 
-from gmembench.core.conformance_model import Model
+from gmembench.core.conformance.model import Model
 
 
 class Task:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core import conformance_tasks as tasks
-from gmembench.core.conformance_gfns import REGION_SHIFT, DenseGfns, dense_gfns
-from gmembench.core.conformance_steps import (
+from gmembench.core.conformance import tasks as tasks
+from gmembench.core.conformance.gfns import REGION_SHIFT, DenseGfns, dense_gfns
+from gmembench.core.conformance.steps import (
     CONVERT,
     EXIT_FAULT,
     FAULT,
@@ -40,8 +40,8 @@ from gmembench.core.conformance_steps import (
     Script,
     Step,
 )
-from gmembench.core.conformance_vms import vm_of_events
-from gmembench.core.trace_events import (
+from gmembench.core.conformance.vms import vm_of_events
+from gmembench.core.traces.events import (
     ATTRIBUTE_PRIVATE,
     CHANGE_COLLAPSE,
     CHANGE_LINK,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gmembench.core.errors import UserError
 from gmembench.core.operations import OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
-from gmembench.core.trace_events import (
+from gmembench.core.traces.events import (
     ATTRIBUTE_PRIVATE,
     EVENT_KINDS,
     EXIT_HYPERCALL,
@@ -20,7 +20,7 @@ from gmembench.core.trace_events import (
     MAP_GPA_RANGE,
     Events,
 )
-from gmembench.core.trace_space import Space, touched_space
+from gmembench.core.traces.space import Space, touched_space
 
 Array = npt.NDArray[np.void]
 Indices = npt.NDArray[np.int64]

@@ -17,7 +17,7 @@ What it does not claim:
   without any input; it has a ceiling below 1 wherever host unmaps or memslot changes zap entries, because
   no event says which gfns these touch. `inputs_share` is the part of the leaf changes given as input.
 
-Rules of matching and input classes: conformance_replay. What counts as a cause: conformance_reader.
+Rules of matching and input classes: replay. What counts as a cause: reader.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core.conformance_model import Model, Tally
-from gmembench.core.conformance_reader import read_script
-from gmembench.core.conformance_replay import Replay
-from gmembench.core.conformance_steps import Script
+from gmembench.core.conformance.model import Model, Tally
+from gmembench.core.conformance.reader import read_script
+from gmembench.core.conformance.replay import Replay
+from gmembench.core.conformance.steps import Script
 
 ModelFactory = Callable[[str, Sequence[tuple[int, int]], int], Model]
 """(variant, clusters, vcpus) -> a model of one VM.

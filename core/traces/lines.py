@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmembench.core.jit import kernel
-from gmembench.core.trace_formats import FORMATS, LONGEST_WORD, SLOT_DEFAULTS, SLOTS, Field, fields
+from gmembench.core.traces.formats import FORMATS, LONGEST_WORD, SLOT_DEFAULTS, SLOTS, Field, fields
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -195,7 +195,7 @@ class LineParser:
     def parse(self, block: Bytes, at: int, line: int, out: npt.NDArray[np.void]) -> tuple[int, int]:
         """Read lines of `block` (u1, ends with a newline) from byte `at`, which starts line number `line`.
 
-        Fills `out` (EVENT, zeroed) from its start with one event a line, as printed: `trace_formats.complete`
+        Fills `out` (EVENT, zeroed) from its start with one event a line, as printed: `formats.complete`
         has to follow. Stops at the end, at a line that is not in the tracers' own form, or when `out` is full.
         Returns (position of the next line, lines read).
         """

@@ -25,12 +25,12 @@ In the `pure` replay the model hears of faults, attribute calls and hypercalls o
 
 from collections.abc import Callable, Sequence
 
-from gmembench.core import conformance_steps as s
-from gmembench.core.conformance_gfns import REGION_GFNS
-from gmembench.core.conformance_model import LeafChange, Model, Tally
-from gmembench.core.conformance_state import Debt, Task, Vm
-from gmembench.core.conformance_steps import Script, Step
-from gmembench.core.trace_events import CHANGE_SET
+from gmembench.core.conformance import steps as s
+from gmembench.core.conformance.gfns import REGION_GFNS
+from gmembench.core.conformance.model import LeafChange, Model, Tally
+from gmembench.core.conformance.state import Debt, Task, Vm
+from gmembench.core.conformance.steps import Script, Step
+from gmembench.core.traces.events import CHANGE_SET
 
 
 class Replay:

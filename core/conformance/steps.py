@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from gmembench.core.conformance_gfns import DenseGfns
-from gmembench.core.conformance_tasks import TaskFacts
+from gmembench.core.conformance.gfns import DenseGfns
+from gmembench.core.conformance.tasks import TaskFacts
 
 FAULT, CONVERT, PUNCH, UNMAP, HYPERCALL = range(5)
 SET, ZAP, OLD_SET, OLD_ZAP = range(5, 9)

@@ -12,7 +12,7 @@ from collections import defaultdict
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core.trace_events import KIND_NUMBER, SPTE_PRESENT
+from gmembench.core.traces.events import KIND_NUMBER, SPTE_PRESENT
 
 PFN_MASK = ((1 << 52) - 1) & ~0xFFF
 """Bits 12 to 51 of an entry: the page that it names."""

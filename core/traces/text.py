@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core.trace_events import EVENT
-from gmembench.core.trace_formats import FORMATS, SLOT_DEFAULTS, SLOTS, Field, fields
+from gmembench.core.traces.events import EVENT
+from gmembench.core.traces.formats import FORMATS, SLOT_DEFAULTS, SLOTS, Field, fields
 
 MALFORMED_KEPT = 20
 """So many line numbers of malformed lines are kept; all are counted."""
@@ -69,7 +69,7 @@ Row = tuple[int, ...]
 
 
 def _expression(parts: list[str | Field]) -> re.Pattern[bytes]:
-    """The regular expression of a pattern of `trace_formats`."""
+    """The regular expression of a pattern of `formats`."""
     text = "".join(_literal(part) if isinstance(part, str) else _group(part) for part in parts)
     return re.compile(text.encode() + rb"(?=[ \r]|\Z)")
 
@@ -123,7 +123,7 @@ class _Pending:
 
 @dataclass
 class TextParser:
-    """Reads lines one at a time; `rows` collects events as printed (see `trace_formats.complete`)."""
+    """Reads lines one at a time; `rows` collects events as printed (see `formats.complete`)."""
 
     unplaced: dict[str, int] = field(default_factory=dict)
     malformed: list[int] = field(default_factory=list)

@@ -6,8 +6,8 @@ import pytest
 
 import gmembench.benchmarks
 from gmembench.core.catalog import load_designs, load_hardware
-from gmembench.core.conformance import Conformance
-from gmembench.core.conformance_world import EDITS, check_design, variant_of
+from gmembench.core.conformance.check import Conformance
+from gmembench.core.conformance.design_model import EDITS, check_design, variant_of
 from gmembench.core.jit import INTERPRETED
 from gmembench.core.trace import read_events
 

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gmembench.core.errors import UserError
-from gmembench.core.trace_events import EVENT, EVENT_KINDS, Events
-from gmembench.core.trace_formats import complete
-from gmembench.core.trace_text import TextParser
+from gmembench.core.traces.events import EVENT, EVENT_KINDS, Events
+from gmembench.core.traces.formats import complete
+from gmembench.core.traces.text import TextParser
 
 BLOCK_BYTES = 1 << 21
 
@@ -112,7 +112,7 @@ class Importer:
 
     def _parse_compiled(self, text: bytes) -> None:
         """Let the compiled parser read until it refuses a line, the text parser read that one, and so on."""
-        from gmembench.core.trace_lines import LineParser
+        from gmembench.core.traces.lines import LineParser
 
         parser, block, at = LineParser(), np.frombuffer(text, dtype=np.uint8), 0
         while at < len(text):

@@ -1,0 +1,1 @@
+"""Reading recorded KVM traces: text of several tracers to events, events to operations."""
