@@ -75,9 +75,19 @@ def elsewhere(rows: Iterable[Row], place: str, site: str) -> tuple[Row, ...]:
     return tuple(replace(r, place=place, site=site) for r in rows)
 
 
+def _jumping(r: Row, label: str | None) -> Row:
+    """The row with its *next* leading to a label, or (None) to the row below."""
+    to = {outcome: target for outcome, target in r.to.items() if outcome != "next"}
+    return replace(r, to={**to, "next": label} if label else to)
+
+
 @dataclass(frozen=True)
 class Program:
-    """A named list of rows. Edits return a new program; labels stay where they are when a row leaves."""
+    """A named list of rows. Edits return a new program.
+
+    Labels, and a jump to elsewhere after *next*, belong to the place and not to the row: they stay
+    where they are when a row leaves, moves or is exchanged.
+    """
 
     name: str
     rows: tuple[Row, ...]
@@ -103,12 +113,15 @@ class Program:
 
     def _without(self, span: range) -> tuple[Row, ...]:
         labels = tuple(label for i in span for label in self.rows[i].labels)
-        after = list(self.rows[span.stop :])
+        before, after = list(self.rows[: span.start]), list(self.rows[span.stop :])
         if after:
             after[0] = replace(after[0], labels=labels + after[0].labels)
         elif labels:
             raise UserError(f"labels {labels} would lead nowhere", f"program {self.name}", "keep its last row")
-        return (*self.rows[: span.start], *after)
+        jump = self.rows[span.stop - 1].to.get("next")
+        if jump and before and "next" not in before[-1].to:
+            before[-1] = _jumping(before[-1], jump)
+        return (*before, *after)
 
     def without(self, name: str) -> "Program":
         """Leave out a row or a phase."""
@@ -118,15 +131,17 @@ class Program:
         """Move a row or a phase to just before another row."""
         span = self.span(name)
         taken = tuple(replace(r, labels=()) for r in self.rows[span.start : span.stop])
+        taken = (*taken[:-1], _jumping(taken[-1], None))
         rest = replace(self, rows=self._without(span))
         return rest._inserted(taken, before)
 
     def swapped(self, first: str, second: str) -> "Program":
-        """Exchange two rows; labels stay at their positions."""
+        """Exchange two rows."""
         i, j = self.span(first).start, self.span(second).start
         rows = list(self.rows)
         a, b = rows[i], rows[j]
-        rows[i], rows[j] = replace(b, labels=a.labels), replace(a, labels=b.labels)
+        rows[i] = _jumping(replace(b, labels=a.labels), a.to.get("next"))
+        rows[j] = _jumping(replace(a, labels=b.labels), b.to.get("next"))
         return replace(self, rows=tuple(rows))
 
     def _changed(self, name: str, **changes: object) -> "Program":

@@ -66,10 +66,8 @@ def _conversions(results: Results) -> Finding | None:
     for _, cell in cells.iterrows():
         steps = formatting.ratio(cell["conversion_steps"] / cell["conversions"])
         pages = cell["converted_gfns"]
-        length = (
-            "" if formatting.absent(pages) else f" of {formatting.ratio(pages / cell['conversions'])} pages on average"
-        )
-        parts.append(f"{cell['design']} takes {steps} steps a conversion{length}")
+        length = "" if formatting.absent(pages) else f" of {formatting.ratio(pages / cell['conversions'])} pages"
+        parts.append(f"{cell['design']} takes on average {steps} steps a conversion{length}")
     return Finding("counted", f"{formatting.listing(parts)} ({_place(cells)}).{_without(results)}")
 
 

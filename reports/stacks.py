@@ -120,10 +120,10 @@ def _mean_pages(results: Results, stack: Stack) -> dict[str, float]:
 
 def _total(axes: Axes, y: float, steps: float, pages: float | None) -> None:
     text = axes.annotate(formatting.ratio(steps), (steps, y), (5, 0), textcoords="offset points", weight="bold")
-    text.set_va("center_baseline")
+    text.set_verticalalignment("center_baseline")
     if pages is not None:
         remark = f"for {formatting.ratio(pages)} pages"
-        axes.annotate(remark, (1, 0), (4, 0), text, "offset points", color=theme.MUTED, size=8)
+        axes.annotate(remark, (1, 0.5), (4, 0), text, "offset points", va="center", color=theme.MUTED, size=8)
 
 
 def _legend(drawing: Drawing, places: list[str]) -> None:

@@ -57,11 +57,10 @@ def show_check(file: Path, name: str, as_json: bool, quiet: bool) -> int:
 
     from gmembench.benchmarks.conformance_show import conformance_view
     from gmembench.benchmarks.trace_show import read
-    from gmembench.core.conformance.check import check
-    from gmembench.core.conformance.world import factory
+    from gmembench.core.conformance.design_model import check_design
 
     events = read(file, quiet or as_json)
-    found = check(events.events, factory(designs[name], load_hardware()["none"]), design=name)
+    found = check_design(events.events, designs[name], load_hardware()["none"])
     if as_json:
         options.print_json(found.to_json())
     elif quiet:

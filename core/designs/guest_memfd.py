@@ -3,7 +3,8 @@
 A gfn has an attribute, private or shared. Private pages come from the file by its callback, shared
 ones from the VMA: each can be allocated while the other is in use, until one is punched. Folios are
 of order 0. Order of Linux 7.3 (virt/kvm/guest_memfd.c, virt/kvm/kvm_main.c, arch/x86/kvm/mmu/mmu.c);
-`GUEST_MEMFD_6_12` holds the edits to the order of 6.12. One root holds private and shared entries on
+`ORDER_6_12` is the order of 6.12, by
+edits. One root holds private and shared entries on
 hardware without separate roots, so a punch zaps shared entries and a NUMA scan zaps private ones.
 """
 
@@ -179,3 +180,12 @@ DESIGN = Design(
     file=True,
     private_memory=True,
 )
+
+ORDER_6_12 = DESIGN.edited(
+    "guest-memfd-6.12",
+    access=ACCESS.swapped("fault.release_page", "fault.unlock_mmu"),
+    prefault=PREFAULT.swapped("fault.release_page", "fault.unlock_mmu").redirected(
+        "fault.check_slot", "invalid", "prefault.check_result"
+    ),
+)
+"""Linux 6.12: the page is released after mmu_lock is dropped, and a prefault retries on an INVALID memslot."""
