@@ -26,7 +26,8 @@ def themed() -> Iterator[None]:
 def png(drawing: Drawing) -> bytes:
     """Return the drawing as PNG, 144 dots an inch."""
     buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
+    quick = {"compress_level": 3}  # a tenth larger than the default, in a third of the time
+    drawing.savefig(buffer, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None}, pil_kwargs=quick)
     return buffer.getvalue()
 
 

@@ -67,7 +67,7 @@ def _panel(axes: Axes, layout: lanes.Layout, table: pd.DataFrame, results: Resul
     bars = dict(zip(table.index, records(table), strict=True))
     pages = _mean_pages(results, stack)
     largest = float(table.sum(axis=1).max())
-    axes.set_xlim(0, largest * (1.36 if stack.pages else 1.13))
+    axes.set_xlim(0, largest * (1.45 if stack.pages else 1.13))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     for lane in layout.lanes:
         if lane.cell in bars:

@@ -2,10 +2,11 @@
 
 A gfn has an attribute, private or shared. Private pages come from the file by its callback, shared
 ones from the VMA: each can be allocated while the other is in use, until one is punched. Folios are
-of order 0. Order of Linux 7.3 (virt/kvm/guest_memfd.c, virt/kvm/kvm_main.c, arch/x86/kvm/mmu/mmu.c);
-`ORDER_6_12` is the order of 6.12, by
-edits. One root holds private and shared entries on
-hardware without separate roots, so a punch zaps shared entries and a NUMA scan zaps private ones.
+of order 0. One root holds private and shared entries on hardware without separate roots, so a punch
+zaps shared entries and a NUMA scan zaps private ones.
+
+Order of Linux 7.3 (virt/kvm/guest_memfd.c, virt/kvm/kvm_main.c, arch/x86/kvm/mmu/mmu.c); `ORDER_6_12`
+is the order of 6.12, by edits.
 """
 
 from gmembench.core import blocks

@@ -100,7 +100,7 @@ BAD = [
     (["run", "--trace", "nowhere.xz"], "'nowhere.xz' does not exist"),
     (["run", "--trace", "binary"], "binary"),
     (["run", "--trace", "taken"], "taken"),
-    (["run", "--cells", "boot*", "--trace", "taken"], "--trace taken: no selected cell runs a trace"),
+    (["run", "--cells", "boot*", "--trace", "taken"], "taken: no selected cell runs a trace"),
     (["run", "-o", "taken"], "-o taken: this path exists already"),
     (["run", "-o", "nowhere/a.json"], "-o nowhere/a.json: the folder does not exist"),
     (["run", "--report", "taken"], "--report taken: this path exists already"),

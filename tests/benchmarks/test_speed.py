@@ -1,4 +1,4 @@
-"""How fast our own kernels are, for whoever works on them: `pytest tests/benchmarks/test_speed.py --benchmark-autosave`.
+"""How fast our own kernels are, for whoever works on them: `pytest --benchmark-only --benchmark-autosave`.
 
 The tests fail if a cell cannot be run, never because of a time.
 """
