@@ -7,26 +7,54 @@ from typing import Any
 from gmembench.reports import formatting
 from gmembench.reports.loading import Results
 
-_CLASSES = {
-    "matched": "changes of the trace that the model predicted, in the right place",
-    "missed": "changes of the trace that the model did not predict",
-    "extra": "changes that the model predicted and the trace does not have",
-    "unmap": "given as input: unmapped by host address, which no event ties to a guest page",
-    "exit": "given as input: exits to the monitor, whose cause the trace does not show",
-    "prefault": "given as input: pages mapped ahead of a fault, which emit no fault event",
-    "slot": "given as input: changes of memory slots, which emit no event",
-    "teardown": "left out: the end of a VM, when everything is zapped",
-    "retry": "faults that were tried again; a matter of timing, never an error",
-    "value": "not compared: page number, write permission",
-    "yield": "order of events inside a long zap; compared page by page",
+_MEANINGS = {
+    "leaf_changes": "leaf entries that the kernel set or zapped",
+    "matched": "changes that the kernel and the model both made",
+    "matched_sets": "of these, entries set",
+    "matched_zaps": "of these, entries zapped",
+    "missed_sets": "entries that only the kernel set",
+    "missed_zaps": "entries that only the kernel zapped",
+    "extra_sets": "entries that only the model set",
+    "extra_zaps": "entries that only the model zapped",
+    "late": "changes that matched when the model was asked again",
+    "faults": "guest faults that the model was told of",
+    "retries": "faults that set no entry; the guest tries again, which is a matter of timing and no error",
+    "retries_explained": "of these, faults that overlap a change by another task",
+    "large_leaf_changes": "changes of large pages, whose level is not compared",
+}
+
+_GROUPS = {
+    "inputs": {
+        "unmap": "given as input: zaps after a host unmap, which no event ties to a guest page",
+        "exit": "given as input: faults that ended in an exit, whose cause no event shows",
+        "prefault": "given as input: entries set ahead of a fault, which emit no fault event",
+        "slot": "given as input: zaps without a cause in the trace, such as a deleted memslot",
+        "value": "given as input: changes of page size",
+    },
+    "excluded": {
+        "teardown": "left out: zaps when tables were torn down",
+        "before": "left out: zaps of entries older than the trace",
+        "open": "left out: changes that the end of the trace cut off",
+        "split": "left out: large pages that were split",
+        "root": "left out: roots that replaced another",
+    },
+}
+
+_CONTROLS = {
+    "obey-filter": "attribute changes and punches zap only the kind they are about, private or shared",
+    "no-punch": "hole punches zap nothing",
+    "conversion-does-not-zap": "attribute changes zap nothing",
+    "private-immune": "host unmaps leave private entries alone",
+    "ignore-noop": "attribute changes zap even if no page changes",
 }
 
 
 @dataclass(frozen=True)
 class Control:
-    """One control: the rule that was broken on purpose, and what became of the figure."""
+    """One control: the rule that was broken on purpose, how, and what became of the figure."""
 
     name: str
+    rule: str
     verdict: str
     note: str
 
@@ -86,10 +114,7 @@ def _sentences(figures: Mapping[str, Any]) -> list[str]:
         share = formatting.percent(inputs)
         found.append(f"{share} of all changes were given to it as input, because the trace does not show their cause.")
     if pure is not None:
-        found.append(
-            "With faults, attribute calls and hypercalls as its only input "
-            f"the agreement is {formatting.percent(pure)}."
-        )
+        found.append(f"Without any input the agreement is {formatting.percent(pure)}.")
     if retries is not None:
         found.append(
             f"{formatting.percent(retries)} of the faults that were tried again overlap an invalidation by another "
@@ -101,22 +126,33 @@ def _sentences(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _counts(counts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    order = list(_CLASSES)
+    """Name, number and meaning of every count; classes that did not occur are left out."""
+    order = list(_MEANINGS)
     names = sorted(counts, key=lambda name: (order.index(name) if name in order else len(order), name))
-    flat = [(name, counts[name]) for name in names if isinstance(counts[name], int)]
-    return [(name, formatting.count(number), _CLASSES.get(name, "")) for name, number in flat]
+    plain = [(name, counts[name], _MEANINGS.get(name, "")) for name in names]
+    classes = [
+        (name, number, meanings.get(name, group))
+        for group, meanings in _GROUPS.items()
+        for name, number in _mapping(counts.get(group)).items()
+        if number
+    ]
+    return [
+        (name.replace("_", " "), formatting.count(number), meaning)
+        for name, number, meaning in [*plain, *classes]
+        if isinstance(number, int)
+    ]
 
 
 def _control(name: str, control: Mapping[str, Any], agreement: float | None) -> Control:
     found = fraction(control, "agreement")
-    note = str(control.get("note") or "")
+    note, rule = str(control.get("note") or ""), _CONTROLS.get(name, "")
     if control.get("judged") is False:
-        return Control(name, "this trace cannot judge it", note)
+        return Control(name, rule, "this trace cannot judge it", note)
     if found is None:
-        return Control(name, "no figure", note)
+        return Control(name, rule, "no figure", note)
     if agreement is None or found < agreement:
-        return Control(name, f"agreement falls to {formatting.percent(found)}", note)
-    return Control(name, f"agreement stays at {formatting.percent(found)}: not told apart", note)
+        return Control(name, rule, f"agreement falls to {formatting.percent(found)}", note)
+    return Control(name, rule, f"agreement stays at {formatting.percent(found)}: not told apart", note)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

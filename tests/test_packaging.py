@@ -76,6 +76,12 @@ def test_dependencies_are_those_used() -> None:
     assert imported(sources()) == declared(project()["project"]["dependencies"])
 
 
+def test_tests_import_what_is_declared() -> None:
+    """Tests use the packages of gmembench and of its group `test`, and no others."""
+    own = set(project()["project"]["optional-dependencies"]["test"])
+    assert imported((ROOT / "tests").rglob("*.py")) <= declared([*own, *project()["project"]["dependencies"]])
+
+
 @pytest.mark.parametrize("library", ["pandas", "matplotlib"])
 def test_only_reports_use(library: str) -> None:
     """The libraries of the report are imported nowhere else."""

@@ -66,3 +66,11 @@ def test_missing_and_odd_keys_are_borne(result_file: ResultFile, figures: dict[s
     assert "no agreement to report" in found.sentences[0]
     assert found.counts == []
     assert agreements(figures) == []
+
+
+def test_classes_that_occurred_are_told_with_their_meaning(result_file: ResultFile) -> None:
+    """Counts of inputs and exclusions are listed if they are not zero, whatever other groups there are."""
+    counts = {"matched": 4, "inputs": {"unmap": 3, "exit": 0}, "excluded": {"teardown": 2}, "pure": {"matched": 1}}
+    found = verdict_of(result_file, {"agreement": 1.0, "counts": counts}).counts
+    assert [(name, number) for name, number, _ in found] == [("matched", "4"), ("unmap", "3"), ("teardown", "2")]
+    assert [meaning.split(":")[0] for _, _, meaning in found[1:]] == ["given as input", "left out"]
