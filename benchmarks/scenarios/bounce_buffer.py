@@ -2,7 +2,9 @@
 
 Each turn takes the next range of the ring: the guest shares it, writes to it, the VMM reads it, and
 the guest makes it private again and uses it. When a range becomes shared, the VMM frees its private
-pages: before it sets the attributes (as the kernel's selftest does) or after.
+pages: before it sets the attributes (as the kernel's selftest does) or after. The shared pages stay,
+as those of a pool that is pinned for a device do, so a range that has been shared once and is private
+again is backed twice.
 """
 
 import numpy as np
@@ -31,7 +33,7 @@ def build(parameters: Parameters) -> Workload:
     gfns, vcpus = int(parameters["range_gfns"]), int(parameters["vcpus"])
     total = ranges * gfns
     made = [
-        operations("convert", 0, actor=vcpus, count=total, flags=PRIVATE),
+        operations("convert", np.arange(0, total, gfns), actor=vcpus, count=gfns, flags=PRIVATE),
         operations("access", np.arange(total), flags=WRITE),
     ]
     for number in range(ranges * laps):
