@@ -18,7 +18,7 @@ class Progress:
 
     def __init__(self, console: Console, bar: Bar | None, lines: bool) -> None:
         self._console, self._bar, self._lines = console, bar, lines
-        self._task = bar.add_task("starting") if bar else None
+        self._task = bar.add_task("counting, compiling first where needed") if bar else None
 
     def begin(self, total: int) -> None:
         """The run has `total` steps: each counted cell is one, each worker process is one."""

@@ -16,7 +16,9 @@ def program(name: str, *blocks: Rows, aside: Rows = ()) -> Program:
     rows = [r for block in blocks for r in block]
     if aside and "next" not in rows[-1].to:
         last = rows[-1]
-        rows[-1] = Row(last.name, last.step, {**last.to, "next": "END"}, last.labels, last.operands, last.place, last.site)
+        rows[-1] = Row(
+            last.name, last.step, {**last.to, "next": "END"}, last.labels, last.operands, last.place, last.site
+        )
     return Program(name, (*rows, *aside))
 
 

@@ -50,7 +50,9 @@ def check_path(outside: Path) -> None:
     """Raises UserError unless the folder exists and holds parts."""
     kinds = ("designs", "hardware", "scenarios")
     if not any((outside / kind).is_dir() for kind in kinds):
-        raise UserError("holds no parts", str(outside), f"give a folder with {', '.join(kinds[:-1])} or {kinds[-1]} in it")
+        raise UserError(
+            "holds no parts", str(outside), f"give a folder with {', '.join(kinds[:-1])} or {kinds[-1]} in it"
+        )
 
 
 def collect(found: Iterable[tuple[Path, ModuleType]], value: str, kind: type[Any]) -> dict[str, Any]:
@@ -61,7 +63,9 @@ def collect(found: Iterable[tuple[Path, ModuleType]], value: str, kind: type[Any
         if not isinstance(part, kind):
             raise UserError(f"defines no {value} of kind {kind.__name__}", str(path), f"give it one value {value}")
         if part.name.replace("-", "_") != path.stem:
-            raise UserError(f"{value} is called {part.name!r}", str(path), "name the file like the part, with underscores")
+            raise UserError(
+                f"{value} is called {part.name!r}", str(path), "name the file like the part, with underscores"
+            )
         if part.name in parts:
             raise UserError(f"{part.name!r} is defined twice", str(path), "give it another name")
         parts[part.name] = part

@@ -2,15 +2,19 @@
 
 Compiled kernels see records as bare pointers: no array structure is passed, nothing is reference
 counted, and a step is called with three pointers. The addresses of all steps lie in one table that
-is compiled once, so a driver costs little to compile and never recompiles a step.
+is compiled once, so a driver costs little to compile and never recompiles a step. The machine code of
+a step ends in a jump to that of the next row (threaded code), so a driver is called back only where it
+has something to decide.
 
 With NUMBA_DISABLE_JIT=1 the same functions run as plain Python over `View` objects.
 """
 
+import gc
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,6 +24,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gmembench.core.rows import BRANCH, LEAVE, ROW
 from gmembench.core.views import Record, element_view, header_view, nested_view
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,13 +94,37 @@ def kernel(function: F) -> F:
     return cast(F, numba.njit(cache=True, error_model="numpy")(function))
 
 
-def part(function: F) -> F:
-    """Compile a step, or what steps share. Not cached by itself: it ends up in the step table, which is."""
-    return cast(F, numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Pause garbage collection: the compiler makes millions of objects and little garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def part(function: F, *, inlined: bool = False) -> F:
+    """Compile a step, or what steps share. Not cached by itself: it ends up in the step table, which is.
+
+    `inlined`: LLVM must inline it where it is called.
+    """
+    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(F, numba.njit(**options, forceinline=inlined)(function))
 
 
 def _byte_pointer(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value) -> ir.Value:
     return builder.gep(builder.bitcast(base, ir.IntType(8).as_pointer()), [offset])
+
+
+def _element(builder: ir.IRBuilder, args: Sequence[ir.Value], field_offset: int, item_bytes: int) -> ir.Value:
+    """Byte pointer to element args[1] of the array whose distance is in a field of the header args[0]."""
+    header, index = args
+    field = builder.bitcast(_byte_pointer(builder, header, WORD(field_offset)), WORD.as_pointer())
+    start = builder.load(field, align=1)
+    return _byte_pointer(builder, header, builder.add(start, builder.mul(index, WORD(item_bytes))))
 
 
 def element_getter(owner: np.dtype, array: str, element: np.dtype) -> Callable[[Record, int], Record]:
@@ -111,14 +140,38 @@ def element_getter(owner: np.dtype, array: str, element: np.dtype) -> Callable[[
     @intrinsic
     def get(typingctx: Any, header: Any, index: Any) -> Any:
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            field = builder.bitcast(_byte_pointer(builder, args[0], WORD(field_offset)), WORD.as_pointer())
-            start = builder.load(field, align=1)
-            offset = builder.add(start, builder.mul(args[1], WORD(element.itemsize)))
-            return builder.bitcast(_byte_pointer(builder, args[0], offset), context.get_value_type(element_type))
+            pointer = _element(builder, args, field_offset, element.itemsize)
+            return builder.bitcast(pointer, context.get_value_type(element_type))
 
         return element_type(owner_type, types.int64), codegen
 
     return cast(Callable[[Record, int], Record], get)
+
+
+def element_prefetcher(owner: np.dtype, array: str, element: np.dtype) -> Callable[[Record, int], None]:
+    """A function (world header, index) that has the processor fetch an element ahead of its use.
+
+    The index may lie outside the array: nothing is read.
+    """
+    if INTERPRETED:
+        return lambda header, index: None
+    owner_type = numba.from_dtype(owner)
+    field_offset = int(owner.fields[f"{array}_at"][1])  # type: ignore[index]
+    flag = ir.IntType(32)
+    to_write, keep, data = flag(1), flag(3), flag(1)
+
+    @intrinsic
+    def fetch(typingctx: Any, header: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            pointer = _element(builder, args, field_offset, element.itemsize)
+            prefetch_type = ir.FunctionType(ir.VoidType(), [pointer.type, flag, flag, flag])
+            prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], prefetch_type)
+            builder.call(prefetch, [pointer, to_write, keep, data])
+            return context.get_dummy_value()
+
+        return types.none(owner_type, types.int64), codegen
+
+    return cast(Callable[[Record, int], None], fetch)
 
 
 def nested_getter(
@@ -172,27 +225,87 @@ def _call_compiled(context: Any, builder: ir.IRBuilder, step: Any, signature: An
     return outcome
 
 
-def step_filler(steps: Sequence[Any], arguments: tuple[np.dtype, ...]) -> Any:
-    """An intrinsic that fills an i8 array with the address of every step, in registry order.
+def _field(builder: ir.IRBuilder, record: ir.Value, dtype: np.dtype, name: str) -> ir.Value:
+    field, offset = dtype.fields[name][:2]  # type: ignore[index]
+    return builder.bitcast(_byte_pointer(builder, record, WORD(offset)), ir.IntType(8 * field.itemsize).as_pointer())
 
-    One wrapper `i64 step(pointer, ...)` a step is emitted into the library of the kernel that uses the
-    intrinsic, so all steps are compiled, cached and loaded together. The kernel must be a module-level
-    function that names the intrinsic as a global: closures over it would never hit the disk cache.
+
+def _read(builder: ir.IRBuilder, record: ir.Value, dtype: np.dtype, name: str) -> ir.Value:
+    value = builder.load(_field(builder, record, dtype, name), align=1)
+    return value if value.type == WORD else builder.zext(value, WORD)
+
+
+def _count(builder: ir.IRBuilder, record: ir.Value, dtype: np.dtype, name: str) -> None:
+    field = _field(builder, record, dtype, name)
+    builder.store(builder.add(builder.load(field, align=1), WORD(1)), field, align=1)
+
+
+def _jump(builder: ir.IRBuilder, link: ir.Function, row: ir.Value, distance: ir.Value) -> None:
+    """Go on with the row at this distance in bytes from `row`. A tail call: the stack does not grow."""
+    header, actor, _ = link.args
+    there = builder.bitcast(_byte_pointer(builder, row, distance), row.type)
+    address = builder.inttoptr(_read(builder, there, ROW, "address"), link.type)
+    builder.ret(builder.call(address, (header, actor, there), tail="musttail"))
+
+
+def _branch(builder: ir.IRBuilder, link: ir.Function, row: ir.Value, outcome: ir.Value) -> None:
+    """Count a branch of the row and take it."""
+    start = builder.add(_read(builder, row, ROW, "branches"), builder.mul(outcome, WORD(BRANCH.itemsize)))
+    branch = builder.inttoptr(start, row.type)
+    _count(builder, branch, BRANCH, "taken")
+    way = _read(builder, branch, BRANCH, "way")
+    leave = builder.append_basic_block()
+    go_on = builder.append_basic_block()
+    builder.cbranch(builder.icmp_unsigned("==", way, WORD(LEAVE)), leave, go_on)
+    builder.position_at_end(go_on)
+    _jump(builder, link, row, way)
+    builder.position_at_end(leave)
+    position = _read(builder, row, ROW, "position")
+    builder.ret(builder.or_(builder.shl(position, WORD(OUTCOME_BITS)), outcome))
+
+
+def _fill_link(context: Any, link: ir.Function, steps: Sequence[Any], signature: Any) -> None:
+    """Emit the body of a link: for each row count it and run its step, then go on with the row that follows."""
+    link.args[2].add_attribute("noalias")  # rows are no part of a world
+    builder = ir.IRBuilder(link.append_basic_block())
+    for number, step in enumerate(steps):
+        row = builder.bitcast(_byte_pointer(builder, link.args[2], WORD(number * ROW.itemsize)), link.args[2].type)
+        _count(builder, row, ROW, "hits")
+        outcome = leaves = _call_compiled(context, builder, step, signature, [*link.args[:2], row])
+        if number == len(steps) - 1:
+            leaves = builder.or_(outcome, _read(builder, row, ROW, "jump"))
+        below = builder.append_basic_block()
+        elsewhere = builder.append_basic_block()
+        builder.cbranch(builder.icmp_unsigned("!=", leaves, WORD(0)), elsewhere, below)
+        builder.position_at_end(elsewhere)
+        _branch(builder, link, row, outcome)
+        builder.position_at_end(below)
+    _jump(builder, link, row, WORD(ROW.itemsize))
+
+
+def link_filler(links: Sequence[Sequence[Any]], header: np.dtype, actor: np.dtype) -> Any:
+    """An intrinsic that fills an i8 array with the addresses of links.
+
+    A link is the machine code `i64 link(header, actor, row)` of one step, or of the steps of adjacent
+    rows of which none but the last has `jump` set. It counts each row, runs its step and jumps to the link
+    of the row that follows, so that rows run as one chain, without a loop, until a branch leads back to the
+    driver. All links are emitted into the library of the kernel that uses the intrinsic, so they are
+    compiled, cached and loaded together. The kernel must be a module-level function that names the
+    intrinsic as a global: closures over it would never hit the disk cache.
     """
-    types_of = tuple(numba.from_dtype(dtype) for dtype in arguments)
+    types_of = tuple(numba.from_dtype(dtype) for dtype in (header, actor, ROW))
     step_signature = types.int64(*types_of)
 
     @intrinsic
     def fill(typingctx: Any, table: Any) -> Any:
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            wrapper_type = ir.FunctionType(WORD, [context.get_value_type(t) for t in types_of])
+            link_type = ir.FunctionType(WORD, [context.get_value_type(t) for t in types_of])
             array = context.make_array(signature.args[0])(context, builder, args[0])
-            for number, step in enumerate(steps):
-                wrapper = ir.Function(builder.module, wrapper_type, f"gmembench_step_{number}")
-                wrapper.linkage = "internal"
-                inner = ir.IRBuilder(wrapper.append_basic_block())
-                inner.ret(_call_compiled(context, inner, step, step_signature, list(wrapper.args)))
-                builder.store(builder.ptrtoint(wrapper, WORD), builder.gep(array.data, [WORD(number)]))
+            for number, steps in enumerate(links):
+                link = ir.Function(builder.module, link_type, f"gmembench_link_{number}")
+                link.linkage = "internal"
+                _fill_link(context, link, steps, step_signature)
+                builder.store(builder.ptrtoint(link, WORD), builder.gep(array.data, [WORD(number)]))
             return context.get_dummy_value()
 
         return types.none(table), codegen
@@ -200,24 +313,54 @@ def step_filler(steps: Sequence[Any], arguments: tuple[np.dtype, ...]) -> Any:
     return fill
 
 
-def step_invoker(steps: Sequence[Any], arguments: tuple[np.dtype, ...]) -> Callable[[Record, Record, Record], int]:
-    """A function (header, actor, row) -> outcome: calls the step at the row's field `address`.
+OUTCOME_BITS = 8
+"""A chain of rows returns the position of its last row, shifted by this, and the outcome of that row."""
 
-    Interpreted it calls the Python function that the row's field `step` numbers.
+Runner = Callable[[Record, Record, np.ndarray, np.ndarray, int], int]
+
+
+def chain_runner(steps: Sequence[Any], header: np.dtype, actor: np.dtype) -> Runner:
+    """A function (header, actor, rows, branches, position) -> position << OUTCOME_BITS | outcome.
+
+    It runs rows from `position` on until a branch leads back to the driver, and says which. `rows` is a
+    ROW array, `branches` a BRANCH array (row, outcome). A driver that decides after every step sets
+    `jump` in all rows and LEAVE in all branches. Interpreted it calls the Python functions that the
+    rows' field `step` numbers.
     """
     if INTERPRETED:
-        return lambda header, actor, row: int(steps[row["step"]](header, actor, row))
-    types_of = tuple(numba.from_dtype(dtype) for dtype in arguments)
-    address_offset = int(arguments[2].fields["address"][1])  # type: ignore[index]
+        return _interpreted_runner(steps)
+    types_of = tuple(numba.from_dtype(dtype) for dtype in (header, actor, ROW))
+    rows_type = types.Array(types_of[2], 1, "C", aligned=False)
+    branches_type = types.Array(numba.from_dtype(BRANCH), 2, "C", aligned=False)
 
     @intrinsic
-    def invoke(typingctx: Any, header: Any, actor: Any, row: Any) -> Any:
+    def run(typingctx: Any, header: Any, actor: Any, rows: Any, branches: Any, position: Any) -> Any:
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            step_type = ir.FunctionType(WORD, [context.get_value_type(t) for t in types_of])
-            field = builder.bitcast(_byte_pointer(builder, args[2], WORD(address_offset)), WORD.as_pointer())
-            address = builder.inttoptr(builder.load(field, align=1), step_type.as_pointer())
-            return builder.call(address, args)
+            pointers = [context.get_value_type(t) for t in types_of]
+            data = context.make_array(signature.args[2])(context, builder, args[2]).data
+            there = _byte_pointer(builder, data, builder.mul(args[4], WORD(ROW.itemsize)))
+            link_type = ir.FunctionType(WORD, pointers).as_pointer()
+            link = builder.inttoptr(_read(builder, there, ROW, "address"), link_type)
+            return builder.call(link, (args[0], args[1], builder.bitcast(there, pointers[2])))
 
-        return types.int64(*types_of), codegen
+        return types.int64(types_of[0], types_of[1], rows_type, branches_type, types.int64), codegen
 
-    return cast(Callable[[Record, Record, Record], int], invoke)
+    return cast(Runner, run)
+
+
+def _interpreted_runner(steps: Sequence[Any]) -> Runner:
+    def run(header: Record, actor: Record, rows: np.ndarray, branches: np.ndarray, position: int) -> int:
+        while True:
+            row = rows[position]
+            row["hits"] += 1
+            outcome = int(steps[row["step"]](header, actor, row))
+            if outcome == 0 and row["jump"] == 0:
+                position += 1
+                continue
+            branch = branches[position, outcome]
+            branch["taken"] += 1
+            if branch["way"] == LEAVE:
+                return position << OUTCOME_BITS | outcome
+            position += int(branch["way"]) // ROW.itemsize
+
+    return run

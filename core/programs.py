@@ -17,7 +17,6 @@ from gmembench.core.rows import END, OPERANDS, ROW
 from gmembench.core.steps.registry import Step, all_steps
 
 
-
 @cache
 def steps_by_name() -> dict[str, Step]:
     """All steps by their name `family.function`."""
@@ -133,7 +132,7 @@ class Program:
         taken = tuple(replace(r, labels=()) for r in self.rows[span.start : span.stop])
         taken = (*taken[:-1], _jumping(taken[-1], None))
         rest = replace(self, rows=self._without(span))
-        return rest._inserted(taken, before)
+        return rest.with_rows(taken, before)
 
     def swapped(self, first: str, second: str) -> "Program":
         """Exchange two rows."""
@@ -166,9 +165,10 @@ class Program:
 
     def inserted(self, new: Row, before: str) -> "Program":
         """Insert a row before another."""
-        return self._inserted((new,), before)
+        return self.with_rows((new,), before)
 
-    def _inserted(self, new: tuple[Row, ...], before: str) -> "Program":
+    def with_rows(self, new: tuple[Row, ...], before: str) -> "Program":
+        """Insert rows before another."""
         position = self.span(before).start
         target = self.rows[position]
         first = replace(new[0], labels=(*target.labels, *new[0].labels))
@@ -243,10 +243,15 @@ class Code:
 
 
 def with_hardware(program: Program, hardware: Hardware) -> Program:
-    """The program with each hook replaced by the hardware's rows; labels of an empty hook go to the next row."""
+    """The program with the hardware's rows at its hooks, and the hardware's way to tell a private access.
+
+    Labels of a hook without rows go to the next row.
+    """
     rows: list[Row] = []
     pending: tuple[str, ...] = ()
     for r in program.rows:
+        if r.step == "fault.classify":
+            r = replace(r, step=hardware.classify)  # noqa: PLW2901 - the row as the hardware has it
         name = r.step.removeprefix("hook:")
         new = hardware.hooks.get(name, ()) if name != r.step else (r,)
         if not new:
@@ -268,7 +273,9 @@ def _resolve(program: Program, base: int) -> dict[str, int]:
     return places
 
 
-def _fill_row(record: np.ndarray, targets: np.ndarray, r: Row, position: int, last: bool, places: dict[str, int]) -> None:
+def _fill_row(
+    record: np.ndarray, targets: np.ndarray, r: Row, position: int, last: bool, places: dict[str, int]
+) -> None:
     code = _step_codes().get(r.step)
     if code is None:
         raise ValueError(f"row {r.name}: no step {r.step!r}")
@@ -296,6 +303,7 @@ def assemble(design: Design, hardware: Hardware) -> Code:
     programs = [with_hardware(design.programs[name], hardware) for name in PROGRAMS if name in design.programs]
     total = sum(len(p.rows) for p in programs)
     rows = np.zeros(total, ROW)
+    rows["position"] = np.arange(total)
     targets = np.full((total, len(OUTCOMES)), END, np.int32)
     entries = np.full(len(PROGRAMS), -1, np.int64)
     info: list[RowInfo] = []
@@ -304,7 +312,6 @@ def assemble(design: Design, hardware: Hardware) -> Code:
         entries[PROGRAMS.index(program.name)] = base
         places = _resolve(program, base)
         for position, r in enumerate(program.rows, base):
-            r = replace(r, step=hardware.classify) if r.step == "fault.classify" else r
             last = position == base + len(program.rows) - 1
             _fill_row(rows[position : position + 1], targets[position], r, position, last, places)
             item = steps_by_name()[r.step]

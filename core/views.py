@@ -52,7 +52,7 @@ def element_view(array: str, dtype: np.dtype) -> Callable[[Record, int], Record]
     def get(header: View, index: int) -> View:
         if not 0 <= index < header[f"{array}_n"]:
             raise IndexError(f"{array}[{index}] of {header[f'{array}_n']}")
-        return View(header.buffer, header[f"{array}_at"] + index * dtype.itemsize, dtype)
+        return View(header.buffer, header[f"{array}_at"] + int(index) * dtype.itemsize, dtype)
 
     return get  # type: ignore[return-value]  # the header of an interpreted run is always a View
 
@@ -64,7 +64,7 @@ def nested_view(array: str, element: np.dtype, field: str) -> Callable[[Record, 
     def get(header: View, index: int, k: int) -> View:
         if not 0 <= index < header[f"{array}_n"] or not 0 <= k < element[field].shape[0]:
             raise IndexError(f"{array}[{index}].{field}[{k}] of {header[f'{array}_n']}")
-        start = header[f"{array}_at"] + index * element.itemsize + inside + k * inner.itemsize
+        start = header[f"{array}_at"] + int(index) * element.itemsize + inside + k * inner.itemsize
         return View(header.buffer, start, inner)
 
     return get  # type: ignore[return-value]  # the header of an interpreted run is always a View

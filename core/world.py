@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmembench.core.errors import UserError
-from gmembench.core.jit import element_getter, header_getter, nested_getter
+from gmembench.core.jit import element_getter, element_prefetcher, header_getter, nested_getter
 
 # --- spte bits ---
 SPTE_PRESENT = 1
@@ -251,6 +251,8 @@ actor = element_getter(HEADER, "actors", ACTOR)
 tlb = element_getter(HEADER, "tlbs", TLB)
 slot = element_getter(HEADER, "slots", SLOT)
 file = element_getter(HEADER, "files", FILE)
+prefetch_frame = element_prefetcher(HEADER, "frames", FRAME)
+prefetch_cache = element_prefetcher(HEADER, "cache", CACHE)
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,8 @@ class Geometry:
 
     `gfns`: guest size in 4 KiB gfns. `slots`: (first gfn, gfns) of each memslot, ascending. A gfn's page
     in the VMA and its index in the guest_memfd file have the gfn's own number. `file`: there is such a
-    file, as large as the guest. `pages`: host pages; 0 means enough to back everything. `region_shift`: 9 for 2 MiB regions of 4 KiB gfns, less in small worlds.
+    file, as large as the guest. `pages`: host pages; 0 means enough to back everything. `region_shift`:
+    9 for 2 MiB regions of 4 KiB gfns, less in small worlds.
     """
 
     gfns: int
@@ -377,7 +380,15 @@ class World:
         g, header = self.geometry, self.header
         two = -(-g.gfns // (1 << g.region_shift))
         three = -(-two // (1 << g.region_shift))
-        for name in ("vcpus", "region_shift", "shared_order", "nodes", "separate_roots", "private_memory", "zap_by_root"):
+        for name in (
+            "vcpus",
+            "region_shift",
+            "shared_order",
+            "nodes",
+            "separate_roots",
+            "private_memory",
+            "zap_by_root",
+        ):
             header[name] = getattr(g, name)
         header["regions_3"] = two
         header["regions_4"] = two + three

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,15 @@ def commands() -> list[str]:
 
 @pytest.mark.slow
 def test_the_first_commands_work(tmp_path: Path) -> None:
-    """In a copy of the checkout and a new environment, each of the first commands ends well and a report is there."""
-    ignored = shutil.ignore_patterns(".git", ".tox", "__pycache__", "*.egg-info", "build", "out", ".*_cache")
+    """In a copy of the checkout, without compiled kernels, the first commands end well and make a report."""
+    ignored = shutil.ignore_patterns(".git", ".tox", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build", "out")
     checkout = shutil.copytree(ROOT, tmp_path / "gmembench", symlinks=True, ignore=ignored)
-    environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    variables = {**os.environ, "PATH": path, "GMEMBENCH_CACHE_DIR": str(tmp_path / "cache")}
-    variables.pop("PYTHONSAFEPATH", None)
+    variables = {name: text for name, text in os.environ.items() if name not in {"PYTHONPATH", "PYTHONSAFEPATH"}}
+    variables["GMEMBENCH_CACHE_DIR"] = str(tmp_path / "cache")
     assert commands()
     for line in commands():
         done = subprocess.run(
             ["bash", "-ec", line], cwd=checkout, env=variables, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-    assert list(checkout.rglob("index.html"))
+    assert (checkout / "out" / "index.html").is_file()

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gmembench.core import operations, world
+from gmembench.core import errno, operations, world
+from gmembench.core.drivers import sequential
 from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.programs import Code
 
@@ -48,6 +49,11 @@ CONSTANTS = {
     "REQUEST_TLB_FLUSH": world.REQUEST_TLB_FLUSH,
     "REQUEST_FREE_ROOTS": world.REQUEST_FREE_ROOTS,
     "WRITE": operations.WRITE,
+    "EIO": errno.EIO,
+    "ENOMEM": errno.ENOMEM,
+    "EFAULT": errno.EFAULT,
+    "EHWPOISON": errno.EHWPOISON,
+    "AHEAD": sequential.AHEAD,
 }
 """Constants of the model that the twin uses."""
 
@@ -67,13 +73,13 @@ def _member(name: str, dtype: np.dtype) -> str:
 
 def struct(name: str, dtype: np.dtype) -> list[str]:
     """Lines of a packed struct with the fields of a record dtype at the same offsets, which C asserts."""
-    assert dtype.names is not None and dtype.fields is not None
+    offsets = {field: offset for field, (_, offset, *_) in (dtype.fields or {}).items()}
     lines = [f"struct __attribute__((packed)) {name} {{"]
-    lines += [_member(field, dtype.fields[field][0]) for field in dtype.names]
+    lines += [_member(field, dtype[field]) for field in offsets]
     lines += ["};", f'_Static_assert(sizeof(struct {name}) == {dtype.itemsize}, "size of {name}");']
     lines += [
-        f'_Static_assert(offsetof(struct {name}, {field}) == {dtype.fields[field][1]}, "{name}.{field}");'
-        for field in dtype.names
+        f'_Static_assert(offsetof(struct {name}, {field}) == {offset}, "{name}.{field}");'
+        for field, offset in offsets.items()
     ]
     return [*lines, ""]
 

@@ -402,7 +402,7 @@ STEP int gmem_get_file(machine m, struct actor *a)
 	const struct slot *s = &m->slots[a->slot];
 
 	a->file = s->file;
-	a->error = 14; /* EFAULT */
+	a->error = EFAULT;
 	if (s->file < 0 || m->files[s->file].life != FILE_LIVE)
 		return DYING;
 	m->files[s->file].refs++;
@@ -418,7 +418,7 @@ STEP int gmem_check_file(machine m, struct actor *a)
 STEP int gmem_check_binding(machine m, struct actor *a)
 {
 	if (m->cache[a->index].slot != a->slot + 1) {
-		a->error = 5; /* EIO */
+		a->error = EIO;
 		return OTHER;
 	}
 	return NEXT;
@@ -451,7 +451,7 @@ STEP int gmem_alloc_folio(machine m, struct actor *a)
 		return RACED;
 	pfn = take_page(m);
 	if (!pfn) {
-		a->error = 12; /* ENOMEM */
+		a->error = ENOMEM;
 		return NOMEM;
 	}
 	p = &m->pages[pfn];
@@ -473,7 +473,7 @@ STEP int gmem_alloc_folio(machine m, struct actor *a)
 STEP int gmem_check_poison(machine m, struct actor *a)
 {
 	if (m->pages[a->pfn].flags & PG_POISONED) {
-		a->error = 133; /* EHWPOISON */
+		a->error = EHWPOISON;
 		return POISONED;
 	}
 	return NEXT;
@@ -545,6 +545,11 @@ STEP int fault_link_table(machine m, struct actor *a)
 	const struct spte *entry;
 	int64_t level;
 
+	if (m->w->shared_order && a->level == 1 &&
+	    m->frames[region_head(m, a->gfn)].spte[root_of(m, a)].bits & SPTE_HUGE) {
+		a->stale = 1;
+		return LOST;
+	}
 	if (!m->regions[table_index(m, a->level + 1, a->gfn)].table) {
 		level = 4;
 		while (m->regions[table_index(m, level, a->gfn)].table)
@@ -572,7 +577,7 @@ STEP int fault_set_spte(machine m, struct actor *a)
 		a->stale = 1;
 		return LOST;
 	}
-	if (entry->bits & SPTE_PRESENT && entry->pfn == a->pfn)
+	if (entry->bits == SPTE_PRESENT && entry->pfn == a->pfn)
 		return SAME;
 	entry->bits = SPTE_PRESENT;
 	entry->pfn = a->pfn;
@@ -642,6 +647,10 @@ int64_t twin_run(char *buffer, const struct operation *restrict operations, int6
 	for (int64_t i = start; i < stop; i++) {
 		struct actor *a = &m.actors[operations[i].actor];
 
+		if (i + AHEAD < stop) {
+			__builtin_prefetch(&m.frames[operations[i + AHEAD].gfn], 1, 3);
+			__builtin_prefetch(&m.cache[operations[i + AHEAD].gfn], 1, 3);
+		}
 		begin(a, &operations[i]);
 		ROW_OR(run_resume, GUEST, guest);
 		ROW(run_srcu_lock);

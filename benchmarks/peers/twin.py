@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from gmembench.benchmarks.peers.layout import c_header
-from gmembench.core.jit import cache_root
+from gmembench.core.errno import RESULTS
+from gmembench.core.jit import CACHE_FOLDER
 from gmembench.core.operations import OPERATION, PROGRAM_NUMBER
 from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.programs import Code
@@ -30,31 +31,34 @@ class UnexpectedOutcomeError(Exception):
     """The twin met an outcome that the case it was written for never has. Names the row."""
 
 
-def compiler_version() -> str:
-    """First line of `gcc --version`. Raises NoCompilerError if there is none."""
+def _compiler() -> str:
     gcc = shutil.which("gcc")
     if gcc is None:
         raise NoCompilerError("no gcc on this host")
-    shown = subprocess.run([gcc, "--version"], capture_output=True, text=True, check=True)
+    return gcc
+
+
+def compiler_version() -> str:
+    """First line of `gcc --version`. Raises NoCompilerError if there is none."""
+    shown = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=True)
     return shown.stdout.splitlines()[0]
 
 
 def build(code: Code) -> Path:
     """Compile the twin for the positions of `code`; return the shared object.
 
-    It is kept in the cache folder, named by everything it was made of. Raises NoCompilerError.
+    It is kept with the compiled kernels, named by everything it was made of. Raises NoCompilerError.
     """
-    version, header = compiler_version(), c_header(code)
-    parts = (SOURCE.read_text(encoding="utf-8"), header, version, *FLAGS)
+    header = c_header(code)
+    parts = (SOURCE.read_text(encoding="utf-8"), header, compiler_version(), *FLAGS)
     digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
-    folder = cache_root().with_name(f"{cache_root().name}-peers")
-    built = folder / f"twin-{digest}.so"
+    built = CACHE_FOLDER / f"twin-{digest}.so"
     if not built.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as aside:
+        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE_FOLDER) as aside:
             Path(aside, "layout.h").write_text(header, encoding="utf-8")
             made = Path(aside, "twin.so")
-            subprocess.run(["gcc", *FLAGS, "-I", aside, str(SOURCE), "-o", str(made)], check=True)
+            subprocess.run([_compiler(), *FLAGS, "-I", aside, str(SOURCE), "-o", str(made)], check=True)
             made.rename(built)
     return built
 
@@ -81,7 +85,7 @@ class Twin:
     def __post_init__(self) -> None:
         self.hits = np.zeros(len(self.code.rows), np.int64)
         self.taken = np.zeros((len(self.code.rows), len(OUTCOMES)), np.int64)
-        self.results = np.zeros(256, np.int64)
+        self.results = np.zeros(RESULTS, np.int64)
         self._run = ctypes.CDLL(str(build(self.code))).twin_run
         self._run.restype = ctypes.c_int64
 

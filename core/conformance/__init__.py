@@ -1,1 +1,1 @@
-"""Checking a model against a trace: does it make the stage-2 changes that the kernel made?"""
+"""Checking a model against a trace: whether it makes the stage-2 changes that the kernel made."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gmembench.core.conformance import tasks as tasks
+from gmembench.core.conformance import tasks
 from gmembench.core.conformance.gfns import REGION_SHIFT, DenseGfns, dense_gfns
 from gmembench.core.conformance.steps import (
     CONVERT,

@@ -60,7 +60,9 @@ CONVERT = blocks.program(
         row("convert.reserve", {"nomem": "L_out"}),
         row("convert.pre.find_slot", {"none": "L_store"}, step="convert.find_slot"),
     ),
-    blocks.invalidate_begin("convert.pre", kind=KIND_CONVERTED_FROM, add=(row("convert.pre.range_add_huge", step="convert.range_add_huge"),)),
+    blocks.invalidate_begin(
+        "convert.pre", kind=KIND_CONVERTED_FROM, add=(row("convert.pre.range_add_huge", step="convert.range_add_huge"),)
+    ),
     (
         row("convert.store_attr", at="L_store"),
         row("convert.post.find_slot", {"none": "L_out"}, step="convert.find_slot_post"),

@@ -48,7 +48,11 @@ ALLOCATE = blocks.program(
     "allocate",
     (
         row("populate.lock_mmap", step="mm.lock_mmap"),
-        row("populate.walk", {"absent": "populate.alloc", "protnone": "L_next", "migrating": "populate.walk"}, step="gup.walk"),
+        row(
+            "populate.walk",
+            {"absent": "populate.alloc", "protnone": "L_next", "migrating": "populate.walk"},
+            step="gup.walk",
+        ),
         row("populate.next", {"again": "populate.walk"}, step="gup.next_gfn", at="L_next"),
         row("populate.unlock_mmap", {"next": "END"}, step="mm.unlock_mmap", at="L_out"),
         row("populate.alloc", {"nomem": "L_out"}, step="gup.alloc"),
@@ -60,7 +64,10 @@ ALLOCATE = blocks.program(
 TEARDOWN = blocks.program(
     "teardown",
     blocks.vma_teardown(),
-    (row("teardown.next_slot", {"none": "END"}), row("teardown.free_slot", {"next": "teardown.next_slot"}, step="slot.free")),
+    (
+        row("teardown.next_slot", {"none": "END"}),
+        row("teardown.free_slot", {"next": "teardown.next_slot"}, step="slot.free"),
+    ),
 )
 
 DESIGN = Design(
@@ -82,7 +89,8 @@ DESIGN = Design(
         "reuse": blocks.reuse(),
     },
     not_applicable={
-        "convert": "all memory is shared with the VMM; KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)"
+        "convert": "all memory is shared with the VMM; "
+        "KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)"
     },
     zap_by_root=True,
 )

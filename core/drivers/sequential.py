@@ -8,16 +8,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gmembench.core.jit import kernel, part
+from gmembench.core.errno import RESULTS
+from gmembench.core.jit import OUTCOME_BITS, kernel, part
 from gmembench.core.operations import OPERATION, PROGRAMS
-from gmembench.core.outcomes import BLOCKED, NEXT, OUTCOMES
+from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.programs import Code
-from gmembench.core.rows import END
-from gmembench.core.steps.table import invoke, step_addresses
+from gmembench.core.rows import BRANCH, END, LEAVE
+from gmembench.core.steps.table import row_addresses, run_chain
 from gmembench.core.views import Record
-from gmembench.core.world import IN_GUEST, OUTSIDE_GUEST, World, actor, head
+from gmembench.core.world import IN_GUEST, OUTSIDE_GUEST, World, actor, head, prefetch_cache, prefetch_frame
 
 RUNNING, STUCK, MISSING = 0, 1, 2
+OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
+AHEAD = 8
+"""The memory of an operation's first gfn is fetched this many operations earlier."""
 
 
 @part
@@ -51,13 +55,11 @@ def begin(a: Record, op: Record) -> None:
 def run_operations(
     buffer: np.ndarray,
     rows: np.ndarray,
-    targets: np.ndarray,
+    branches: np.ndarray,
     entries: np.ndarray,
     operations: np.ndarray,
     start: int,
     stop: int,
-    hits: np.ndarray,
-    taken: np.ndarray,
     results: np.ndarray,
     state: np.ndarray,
 ) -> int:
@@ -70,32 +72,35 @@ def run_operations(
         if position < 0:
             state[0] = i
             return MISSING
+        if i + AHEAD < stop:
+            prefetch_frame(w, operations[i + AHEAD]["gfn"])
+            prefetch_cache(w, operations[i + AHEAD]["gfn"])
         begin(a, op)
-        while position != END:
-            r = rows[position]
-            hits[position] += 1
-            outcome = invoke(w, a, r)
-            if outcome | r["jump"] == NEXT:
-                position += 1
-            elif outcome == BLOCKED:
-                if acknowledge_kicks(w) == 0:
-                    state[0] = i
-                    state[1] = position
-                    return STUCK
-                hits[position] -= 1
-            else:
-                taken[position, outcome] += 1
-                position = targets[position, outcome]
+        while True:
+            ended = run_chain(w, a, rows, branches, position)
+            position = ended >> OUTCOME_BITS
+            if ended & OUTCOME_MASK != BLOCKED:
+                break
+            if acknowledge_kicks(w) == 0:
+                state[0] = i
+                state[1] = position
+                return STUCK
+            rows[position]["hits"] -= 1
+            branches[position, BLOCKED]["taken"] -= 1
         results[op["program"], a["result"]] += 1
     return RUNNING
 
 
-RESULTS = 134
-"""Results of operations are 0 or an errno of Linux; EHWPOISON is the largest in use."""
-
-
 class Stuck(Exception):
     """A step waits for something that no other actor will ever do. Names the operation and the row."""
+
+
+def _branches(code: Code) -> np.ndarray:
+    """BRANCH array (row, outcome) that follows the targets of the code and leaves at the end of a program."""
+    branches = np.zeros((len(code.rows), len(OUTCOMES)), BRANCH)
+    distances = code.targets - np.arange(len(code.rows))[:, None]
+    branches["way"] = np.where(code.targets == END, LEAVE, distances * code.rows.itemsize)
+    return branches
 
 
 class Sequential:
@@ -108,9 +113,11 @@ class Sequential:
     def __init__(self, code: Code, world: World) -> None:
         self.code, self.world = code, world
         self.rows = code.rows.copy()
-        self.rows["address"] = step_addresses()[code.rows["step"]]
-        self.hits = np.zeros(len(code.rows), np.int64)
-        self.taken = np.zeros((len(code.rows), len(OUTCOMES)), np.int64)
+        self.rows["address"] = row_addresses(code.rows)
+        self.branches = _branches(code)
+        self.rows["branches"] = self.branches.ctypes.data + self.branches.strides[0] * np.arange(len(code.rows))
+        self.hits = self.rows["hits"]
+        self.taken = self.branches["taken"]
         self.results = np.zeros((len(PROGRAMS), RESULTS), np.int64)
         self._state = np.zeros(2, np.int64)
 
@@ -125,13 +132,11 @@ class Sequential:
         ended = run_operations(
             self.world.buffer,
             self.rows,
-            self.code.targets,
+            self.branches,
             self.code.entries,
             operations,
             start,
             stop,
-            self.hits,
-            self.taken,
             self.results,
             self._state,
         )

@@ -2,7 +2,15 @@
 
 from gmembench.core.jit import part
 from gmembench.core.views import Record
-from gmembench.core.world import ATTR_PRIVATE, CONTENT_DATA, ORACLE_ZERO_PRIVATE, ORACLE_ZERO_SHARED, PAGE_FILE, frame, page
+from gmembench.core.world import (
+    ATTR_PRIVATE,
+    CONTENT_DATA,
+    ORACLE_ZERO_PRIVATE,
+    ORACLE_ZERO_SHARED,
+    PAGE_FILE,
+    frame,
+    page,
+)
 
 
 @part

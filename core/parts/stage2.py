@@ -85,4 +85,7 @@ def region_empty(w: Record, gfn: int) -> bool:
     """Whether nothing can be mapped in the region of a gfn: no table below it and no huge entry."""
     if region(w, gfn >> w["region_shift"])["table"] != 0:
         return False
-    return w["shared_order"] == 0 or (spte(w, region_head(w, gfn), 0)["bits"] | spte(w, region_head(w, gfn), 1)["bits"]) == 0
+    return (
+        w["shared_order"] == 0
+        or (spte(w, region_head(w, gfn), 0)["bits"] | spte(w, region_head(w, gfn), 1)["bits"]) == 0
+    )

@@ -1,7 +1,7 @@
 """KVM_SET_MEMORY_ATTRIBUTES: converting a range of gfns (kvm_main.c:2447-2656, mmu.c:8130-8275)."""
 
 from gmembench.core.operations import PRIVATE
-from gmembench.core.outcomes import AGAIN, BLOCKED, NEXT, NOMEM, NONE, SAME
+from gmembench.core.outcomes import AGAIN, BLOCKED, NEXT, NONE, SAME
 from gmembench.core.parts.attributes import huge_range_to_add, region_is_mixed, wanted_attr
 from gmembench.core.parts.invalidation import widen
 from gmembench.core.parts.memslots import begin_walk

@@ -36,7 +36,6 @@ from gmembench.core.world import (
 )
 
 
-
 @step("kvm-fault", "check", "kvm_mmu_page_fault")
 def classify(w: Record, a: Record, r: Record) -> int:
     """Derive private or shared from the attribute, before the snapshot (mmu.c:6593-6597)."""
@@ -207,7 +206,12 @@ def set_spte(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-fault", "refcount", "kvm_mmu_finish_page_fault", guards="writeback: the page is marked dirty while it is mapped")
+@step(
+    "kvm-fault",
+    "refcount",
+    "kvm_mmu_finish_page_fault",
+    guards="writeback: the page is marked dirty while it is mapped",
+)
 def release_page(w: Record, a: Record, r: Record) -> int:
     """Drop the reference that the lookup took, under mmu_lock (mmu.c:4969-4971)."""
     put_page(w, block_head(w, a["pfn"]) if a["order"] != 0 else a["pfn"])

@@ -32,6 +32,7 @@ from gmembench.core.world import (
     slot,
 )
 
+
 @step("kvm-fault", "callback", "kvm_gmem_get_file", ("dying",))
 def get_file(w: Record, a: Record, r: Record) -> int:
     """Take a reference to the memslot's file, unless it is gone or dying; find the index in it."""

@@ -14,7 +14,9 @@ def active_inc(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-invalidate", "callback", "gfn_to_pfn_cache_invalidate_start", guards="pfns cached outside the stage-2 tables")
+@step(
+    "kvm-invalidate", "callback", "gfn_to_pfn_cache_invalidate_start", guards="pfns cached outside the stage-2 tables"
+)
 def invalidate_gpc(w: Record, a: Record, r: Record) -> int:
     """Invalidate gfn-to-pfn caches. The model has none."""
     return NEXT
@@ -38,7 +40,12 @@ def active_dec(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-invalidate", "state", "kvm_mmu_notifier_invalidate_range_end", guards="sleep of the updater: here it polls the count")
+@step(
+    "kvm-invalidate",
+    "state",
+    "kvm_mmu_notifier_invalidate_range_end",
+    guards="sleep of the updater: here it polls the count",
+)
 def wake_updater(w: Record, a: Record, r: Record) -> int:
     """Wake a memslot updater that waits for the count to be 0."""
     return NEXT

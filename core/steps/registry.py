@@ -60,7 +60,7 @@ def step(
         if not doc:
             raise ValueError(f"step {family}.{function.__name__} has no docstring")
         name = f"{family}.{function.__name__.rstrip('_')}"
-        return Step(name, place, nature, site, outcomes, guards, doc[0], part(function))
+        return Step(name, place, nature, site, outcomes, guards, doc[0], part(function, inlined=True))
 
     return register
 

@@ -3,6 +3,7 @@
 from gmembench.core.errno import EEXIST, EINVAL, ENOMEM
 from gmembench.core.outcomes import BLOCKED, NEXT, NOMEM, NONE, OVERLAP
 from gmembench.core.parts.memslots import begin_walk, next_slot
+from gmembench.core.parts.slot_objects import find_number, new_object
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
@@ -13,7 +14,6 @@ from gmembench.core.world import (
     LIFE_UNUSED,
     slot,
 )
-from gmembench.core.parts.slot_objects import find_number, new_object
 
 
 @step("kvm-memslot", "lock", "kvm_set_memory_region")

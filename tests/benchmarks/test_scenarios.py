@@ -139,10 +139,9 @@ def write_design(folder: Path, name: str, text: str) -> None:
     (folder / "designs" / name).write_text(text)
 
 
-EDITED = """
-from gmembench.core.designs.guest_memfd import ACCESS, DESIGN as BASE
-DESIGN = BASE.edited("one-precheck", access=ACCESS.without("fault.precheck_stale_2"))
-"""
+IMPORT = "from gmembench.core.designs.guest_memfd import ACCESS, DESIGN as BASE\n"
+
+EDITED = f"{IMPORT}DESIGN = BASE.edited('one-precheck', access=ACCESS.without('fault.precheck_stale_2'))\n"
 
 
 def test_a_design_from_outside_is_one_file(tmp_path: Path) -> None:
@@ -180,14 +179,12 @@ def test_a_scenario_from_outside_is_one_file(tmp_path: Path) -> None:
         ("other_name.py", EDITED, "DESIGN is called 'one-precheck'"),
         (
             "bad_row.py",
-            "from gmembench.core.designs.guest_memfd import ACCESS, DESIGN as BASE\n"
-            'DESIGN = BASE.edited("bad-row", access=ACCESS.redirected("fault.check_attr", "mismatch", "L_nowhere"))',
-            "L_nowhere",
+            f"{IMPORT}DESIGN = BASE.edited('bad-row', access=ACCESS.redirected('fault.check_slot', 'mmio', 'L_no'))",
+            "L_no",
         ),
         (
             "bad_edit.py",
-            "from gmembench.core.designs.guest_memfd import ACCESS, DESIGN as BASE\n"
-            'DESIGN = BASE.edited("bad-edit", access=ACCESS.without("fault.no_such_row"))',
+            f"{IMPORT}DESIGN = BASE.edited('bad-edit', access=ACCESS.without('fault.no_such_row'))",
             "no row or phase 'fault.no_such_row'",
         ),
     ],

@@ -1,0 +1,121 @@
+"""`python -m gmembench.benchmarks.peers`: what the sequential driver costs, measured against C.
+
+Exit codes: 0 done; 1 the driver and its twin did not do the same; 2 bad usage; 3 no gcc.
+"""
+
+import sys
+from typing import Any
+
+import click
+import numpy as np
+
+from gmembench.benchmarks.cli import complain, usage_line
+from gmembench.benchmarks.commands import options
+from gmembench.benchmarks.peers import compare, twin
+
+DIFFERENT, NO_COMPILER = 1, 3
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--gfns", default=1 << 20, show_default=True, type=click.IntRange(1), help="Guest size in 4 KiB gfns.")
+@click.option("--pairs", default=9, show_default=True, type=click.IntRange(1), help="Alternating pairs of each order.")
+@click.option(
+    "--large",
+    metavar="GFNS",
+    type=click.IntRange(1),
+    help="Also measure the cost per fault in a guest of this size (72 bytes a gfn) against --gfns.",
+)
+@click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Runs of the large guest.")
+@options.as_json
+def peers(gfns: int, pairs: int, large: int | None, runs: int, as_json: bool) -> None:
+    """Measure the sequential driver against a hand-written C twin of the same rows.
+
+    Both populate private memory of guest-memfd by first touch, 4K, on the same records with the same
+    counters. After each pair the worlds must be byte-identical and all counters equal.
+
+    \b
+    Example:
+      python -m gmembench.benchmarks.peers --pairs 9 --large 67108864
+    """
+    with compare.one_cpu():
+        found = [compare.compare(gfns, order, pairs) for order in compare.ORDERS]
+        scaled = compare.scaling(gfns, large, runs) if large else None
+    report: dict[str, Any] = {
+        "cpu": compare.cpu_name(),
+        "compiler": f"{twin.compiler_version()}, {' '.join(twin.FLAGS)}",
+        "clock": "CPU time of the thread",
+        "gfns": gfns,
+        "pairs": pairs,
+        "orders": {one.order: figures(one) for one in found},
+        "bytes_per_gfn": compare.bytes_per_gfn(),
+    }
+    if scaled:
+        report["large"] = {"gfns": large, "runs": runs, **scale_figures(*scaled)}
+    if as_json:
+        options.print_json(report)
+    else:
+        print_report(report)
+
+
+def figures(one: compare.Comparison) -> dict[str, Any]:
+    """Medians of an order, and the quartiles of its ratios."""
+    low, middle, high = np.quantile(one.ratios, (0.25, 0.5, 0.75))
+    return {
+        "rows_per_fault": one.rows_per_fault,
+        "ours_ns_per_fault": float(np.median(one.ours_ns)),
+        "twin_ns_per_fault": float(np.median(one.twin_ns)),
+        "ratio": float(middle),
+        "ratio_quartiles": [float(low), float(high)],
+        "ratios": [float(ratio) for ratio in one.ratios],
+    }
+
+
+def scale_figures(small_ns: np.ndarray, large_ns: np.ndarray) -> dict[str, float]:
+    """Medians of the small and the large world, and of their ratio run by run."""
+    return {
+        "small_ns_per_fault": float(np.median(small_ns)),
+        "large_ns_per_fault": float(np.median(large_ns)),
+        "ratio": float(np.median(large_ns / small_ns)),
+    }
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print the figures as text, with what they mean."""
+    print(f"CPU: {report['cpu']}\nC twin: {report['compiler']}")
+    print(f"{report['gfns']} private gfns touched once, {report['pairs']} pairs, {report['clock']}\n")
+    print(f"{'order':12}{'rows a fault':>14}{'ours, ns':>10}{'C, ns':>8}{'ratio':>8}   quartiles of the ratio")
+    for order, row in report["orders"].items():
+        low, high = row["ratio_quartiles"]
+        print(
+            f"{order:12}{row['rows_per_fault']:14.2f}{row['ours_ns_per_fault']:10.1f}"
+            f"{row['twin_ns_per_fault']:8.1f}{row['ratio']:8.2f}   {low:.2f} to {high:.2f}"
+        )
+    print("\nns: per fault, median. ratio: ours over C, median of the pairs; both did the same, byte for byte.")
+    if "large" in report:
+        large = report["large"]
+        print(
+            f"{large['gfns']} gfns: {large['large_ns_per_fault']:.1f} ns per fault against "
+            f"{large['small_ns_per_fault']:.1f}, ratio {large['ratio']:.2f} (sequential, ours alone, {large['runs']} runs)"
+        )
+    print("state: " + ", ".join(f"{size:.2f} bytes a gfn with {name}" for name, size in report["bytes_per_gfn"].items()))
+
+
+def main() -> int:
+    """Run the command; return its exit code."""
+    try:
+        peers.main(prog_name="python -m gmembench.benchmarks.peers", standalone_mode=False)
+    except click.ClickException as error:
+        return complain(usage_line(error))
+    except click.Abort:
+        return 130
+    except twin.NoCompilerError as error:
+        print(f"{error}: install gcc", file=sys.stderr)
+        return NO_COMPILER
+    except (compare.DifferentError, twin.UnexpectedOutcomeError) as error:
+        print(error, file=sys.stderr)
+        return DIFFERENT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Measuring the sequential driver against its C twin, and against itself in a larger world.
+
+Both run the same operations on the same buffer, restored before each run, which also touches all of its
+memory. Times are CPU time of the thread, so that other processes of the host count less. The members of
+a pair run one after the other in a seeded random order; the ratio is taken pair by pair.
+"""
+
+import contextlib
+import os
+import platform
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gmembench.benchmarks.peers.twin import Twin
+from gmembench.benchmarks.scenario import operations
+from gmembench.core.designs import guest_memfd
+from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.hardware import none
+from gmembench.core.operations import PRIVATE, PROGRAM_NUMBER, WRITE
+from gmembench.core.programs import Code, assemble
+from gmembench.core.world import Geometry, World
+
+ORDERS = ("sequential", "random")
+PAGE_BYTES = 4096
+CHUNK_GFNS = 1 << 20
+"""A large world is populated in pieces: operations take 32 bytes a gfn."""
+
+
+class DifferentError(Exception):
+    """The driver and its twin did not do the same: says what differs."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Pairs of one order. `ours_ns` and `twin_ns`: f8 arrays, nanoseconds per fault of each pair."""
+
+    order: str
+    gfns: int
+    rows_per_fault: float
+    ours_ns: np.ndarray
+    twin_ns: np.ndarray
+
+    @property
+    def ratios(self) -> np.ndarray:
+        """Ours over the twin's, pair by pair."""
+        return self.ours_ns / self.twin_ns
+
+
+def twin_code() -> Code:
+    """The code that the twin is the twin of: guest-memfd without memory encryption."""
+    return assemble(guest_memfd.DESIGN, none.HARDWARE)
+
+
+def private_world(code: Code, gfns: int, vcpus: int = 1) -> World:
+    """A world of one memslot, all private, with nothing allocated and all of its memory touched."""
+    geometry = Geometry(gfns=gfns, vcpus=vcpus, slots=((0, gfns),), file=True, private_memory=True)
+    world = World(geometry)
+    Sequential(code, world).run(operations("convert", 0, actor=vcpus, count=gfns, flags=PRIVATE))
+    world.buffer[::PAGE_BYTES] |= 0
+    return world
+
+
+def population(gfns: int, order: str, *, seed: int = 1, vcpus: int = 1, flags: int = WRITE) -> np.ndarray:
+    """OPERATION array: an access to each gfn once, in one of ORDERS, the vCPUs in turn."""
+    first = np.arange(gfns)
+    if order == "random":
+        np.random.default_rng(seed).shuffle(first)
+    return operations("access", first, actor=np.arange(gfns) % vcpus, flags=flags)
+
+
+def _timed_ns(work: Callable[[np.ndarray], None], todo: np.ndarray) -> int:
+    before = time.thread_time_ns()
+    work(todo)
+    return time.thread_time_ns() - before
+
+
+def check_same(ours: Sequential, our_buffer: np.ndarray, twin: Twin, twin_buffer: np.ndarray) -> None:
+    """Raise DifferentError unless the worlds are byte-identical and all counters are equal."""
+    results = ours.results[PROGRAM_NUMBER["access"]]
+    for what, first, second in (
+        ("bytes of the world", our_buffer, twin_buffer),
+        ("hits", ours.hits, twin.hits),
+        ("outcomes taken", ours.taken, twin.taken),
+        ("results", results, twin.results),
+    ):
+        if not np.array_equal(first, second):
+            where = np.argwhere(first != second)[0].tolist()
+            raise DifferentError(f"{what} differ from the twin's, first at {where}")
+
+
+def run_pair(world: World, pristine: np.ndarray, todo: np.ndarray, twin_first: bool) -> tuple[Sequential, int, int]:
+    """Run both from the same state and check that they did the same. Returns our driver, ns of ours and of the twin."""
+    code = twin_code()
+    ours, twin = Sequential(code, world), Twin(code, world)
+    spent, left = {}, {}
+    for member in (twin, ours) if twin_first else (ours, twin):
+        np.copyto(world.buffer, pristine)
+        spent[type(member)] = _timed_ns(member.run, todo)
+        left[type(member)] = world.buffer.copy()
+    check_same(ours, left[Sequential], twin, left[Twin])
+    return ours, spent[Sequential], spent[Twin]
+
+
+@contextlib.contextmanager
+def one_cpu() -> Iterator[None]:
+    """Keep this thread on one of its CPUs meanwhile, where the host can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def compare(gfns: int, order: str, pairs: int, seed: int = 1) -> Comparison:
+    """Populate private memory in pairs. Raises DifferentError, NoCompilerError, UnexpectedOutcomeError."""
+    world = private_world(twin_code(), gfns)
+    pristine = world.buffer.copy()
+    todo = population(gfns, order, seed=seed)
+    chooser = random.Random(seed)
+    run_pair(world, pristine, todo[: min(gfns, CHUNK_GFNS >> 6)], False)
+    times = np.zeros((pairs, 2))
+    for i in range(pairs):
+        ours, *times[i] = run_pair(world, pristine, todo, chooser.random() < 0.5)
+    return Comparison(order, gfns, float(ours.hits.sum()) / gfns, times[:, 0] / gfns, times[:, 1] / gfns)
+
+
+def sequential_ns(gfns: int) -> float:
+    """Nanoseconds per fault of our driver alone, sequential, in a new world with all memory touched."""
+    code = twin_code()
+    driver = Sequential(code, private_world(code, gfns))
+    todo = population(min(gfns, CHUNK_GFNS), "sequential")
+    spent = 0
+    for _ in range(0, gfns, len(todo)):
+        spent += _timed_ns(driver.run, todo)
+        todo["gfn"] += len(todo)
+        todo = todo[todo["gfn"] < gfns]
+    return spent / gfns
+
+
+def scaling(small_gfns: int, large_gfns: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two f8 arrays: nanoseconds per fault in the small and in the large world, run by run."""
+    times = [(sequential_ns(small_gfns), sequential_ns(large_gfns)) for _ in range(runs)]
+    return np.array(times)[:, 0], np.array(times)[:, 1]
+
+
+def bytes_per_gfn() -> dict[str, float]:
+    """Bytes of state a gfn, of a world with one backing (a VMA) and with two (a VMA and a file)."""
+    worlds = {"one backing": Geometry(gfns=CHUNK_GFNS), "two backings": Geometry(gfns=CHUNK_GFNS, file=True)}
+    return {name: World(geometry).bytes_per_gfn for name, geometry in worlds.items()}
+
+
+def cpu_name() -> str:
+    """Name of the processor."""
+    for line in _cpu_lines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_lines() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
