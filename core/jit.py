@@ -174,11 +174,9 @@ def element_prefetcher(owner: np.dtype, array: str, element: np.dtype) -> Callab
     return cast(Callable[[Record, int], None], fetch)
 
 
-def nested_getter(
-    owner: np.dtype, array: str, element: np.dtype, field: str
-) -> Callable[[Record, int, int], Record]:
+def nested_getter(owner: np.dtype, array: str, element: np.dtype, field: str) -> Callable[[Record, int, int], Record]:
     """A function (world header, index, k) -> record `k` of the array field `field` of element `index`."""
-    inner = cast(np.dtype, element[field].base)
+    inner = element[field].base
     inside = int(element.fields[field][1])  # type: ignore[index]
     if INTERPRETED:
         return nested_view(array, element, field)
@@ -194,7 +192,7 @@ def nested_getter(
         return inner_type(element_type, types.int64), codegen
 
     def get(header: Record, index: int, k: int) -> Record:
-        return pick(outer(header, index), k)  # type: ignore[no-any-return]  # compiled: an intrinsic
+        return pick(outer(header, index), k)
 
     return part(get)
 

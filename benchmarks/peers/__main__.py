@@ -81,23 +81,24 @@ def scale_figures(small_ns: np.ndarray, large_ns: np.ndarray) -> dict[str, float
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the figures as text, with what they mean."""
-    print(f"CPU: {report['cpu']}\nC twin: {report['compiler']}")
-    print(f"{report['gfns']} private gfns touched once, {report['pairs']} pairs, {report['clock']}\n")
-    print(f"{'order':12}{'rows a fault':>14}{'ours, ns':>10}{'C, ns':>8}{'ratio':>8}   quartiles of the ratio")
+    click.echo(f"CPU: {report['cpu']}\nC twin: {report['compiler']}")
+    click.echo(f"{report['gfns']} private gfns touched once, {report['pairs']} pairs, {report['clock']}\n")
+    click.echo(f"{'order':12}{'rows a fault':>14}{'ours, ns':>10}{'C, ns':>8}{'ratio':>8}   quartiles of the ratio")
     for order, row in report["orders"].items():
         low, high = row["ratio_quartiles"]
-        print(
+        click.echo(
             f"{order:12}{row['rows_per_fault']:14.2f}{row['ours_ns_per_fault']:10.1f}"
             f"{row['twin_ns_per_fault']:8.1f}{row['ratio']:8.2f}   {low:.2f} to {high:.2f}"
         )
-    print("\nns: per fault, median. ratio: ours over C, median of the pairs; both did the same, byte for byte.")
+    click.echo("\nns: per fault, median. ratio: ours over C, median of the pairs; both did the same, byte for byte.")
     if "large" in report:
         large = report["large"]
-        print(
-            f"{large['gfns']} gfns: {large['large_ns_per_fault']:.1f} ns per fault against "
-            f"{large['small_ns_per_fault']:.1f}, ratio {large['ratio']:.2f} (sequential, ours alone, {large['runs']} runs)"
+        click.echo(
+            f"{large['gfns']} gfns: {large['large_ns_per_fault']:.1f} ns per fault, {report['gfns']} gfns: "
+            f"{large['small_ns_per_fault']:.1f}; ratio {large['ratio']:.2f} (sequential, ours, {large['runs']} runs)"
         )
-    print("state: " + ", ".join(f"{size:.2f} bytes a gfn with {name}" for name, size in report["bytes_per_gfn"].items()))
+    sizes = (f"{size:.2f} bytes a gfn with {name}" for name, size in report["bytes_per_gfn"].items())
+    click.echo("state: " + ", ".join(sizes))
 
 
 def main() -> int:
@@ -109,10 +110,10 @@ def main() -> int:
     except click.Abort:
         return 130
     except twin.NoCompilerError as error:
-        print(f"{error}: install gcc", file=sys.stderr)
+        click.echo(f"{error}: install gcc", err=True)
         return NO_COMPILER
     except (compare.DifferentError, twin.UnexpectedOutcomeError) as error:
-        print(error, file=sys.stderr)
+        click.echo(error, err=True)
         return DIFFERENT
     return 0
 

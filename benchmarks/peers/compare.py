@@ -15,17 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gmembench.benchmarks.peers.twin import Twin
 from gmembench.benchmarks.scenario import operations
 from gmembench.core.designs import guest_memfd
-from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.drivers.sequential import AHEAD, Sequential
 from gmembench.core.hardware import none
 from gmembench.core.operations import PRIVATE, PROGRAM_NUMBER, WRITE
 from gmembench.core.programs import Code, assemble
 from gmembench.core.world import Geometry, World
 
-ORDERS = ("sequential", "random")
+ORDERS = {"sequential": 0, "random": AHEAD}
+"""Order of the gfns -> how far ahead the twin fetches. In sequence the processor does it, and C is faster without."""
+
 PAGE_BYTES = 4096
 CHUNK_GFNS = 1 << 20
 """A large world is populated in pieces: operations take 32 bytes a gfn."""
@@ -42,11 +45,11 @@ class Comparison:
     order: str
     gfns: int
     rows_per_fault: float
-    ours_ns: np.ndarray
-    twin_ns: np.ndarray
+    ours_ns: npt.NDArray[np.float64]
+    twin_ns: npt.NDArray[np.float64]
 
     @property
-    def ratios(self) -> np.ndarray:
+    def ratios(self) -> npt.NDArray[np.float64]:
         """Ours over the twin's, pair by pair."""
         return self.ours_ns / self.twin_ns
 
@@ -93,17 +96,16 @@ def check_same(ours: Sequential, our_buffer: np.ndarray, twin: Twin, twin_buffer
             raise DifferentError(f"{what} differ from the twin's, first at {where}")
 
 
-def run_pair(world: World, pristine: np.ndarray, todo: np.ndarray, twin_first: bool) -> tuple[Sequential, int, int]:
-    """Run both from the same state and check that they did the same. Returns our driver, ns of ours and of the twin."""
-    code = twin_code()
-    ours, twin = Sequential(code, world), Twin(code, world)
+def run_pair(ours: Sequential, twin: Twin, pristine: np.ndarray, todo: np.ndarray, twin_first: bool) -> tuple[int, int]:
+    """Run both, new and on one world, from the same state: ns of ours, ns of the twin. Raises DifferentError."""
+    buffer = ours.world.buffer
     spent, left = {}, {}
     for member in (twin, ours) if twin_first else (ours, twin):
-        np.copyto(world.buffer, pristine)
+        np.copyto(buffer, pristine)
         spent[type(member)] = _timed_ns(member.run, todo)
-        left[type(member)] = world.buffer.copy()
+        left[type(member)] = buffer.copy()
     check_same(ours, left[Sequential], twin, left[Twin])
-    return ours, spent[Sequential], spent[Twin]
+    return spent[Sequential], spent[Twin]
 
 
 @contextlib.contextmanager
@@ -122,14 +124,15 @@ def one_cpu() -> Iterator[None]:
 
 def compare(gfns: int, order: str, pairs: int, seed: int = 1) -> Comparison:
     """Populate private memory in pairs. Raises DifferentError, NoCompilerError, UnexpectedOutcomeError."""
-    world = private_world(twin_code(), gfns)
+    code = twin_code()
+    world = private_world(code, gfns)
     pristine = world.buffer.copy()
     todo = population(gfns, order, seed=seed)
     chooser = random.Random(seed)
-    run_pair(world, pristine, todo[: min(gfns, CHUNK_GFNS >> 6)], False)
     times = np.zeros((pairs, 2))
-    for i in range(pairs):
-        ours, *times[i] = run_pair(world, pristine, todo, chooser.random() < 0.5)
+    for i in range(-1, pairs):  # the first pair warms up
+        ours, twin = Sequential(code, world), Twin(code, world, ORDERS[order])
+        times[i] = run_pair(ours, twin, pristine, todo, chooser.random() < 0.5)
     return Comparison(order, gfns, float(ours.hits.sum()) / gfns, times[:, 0] / gfns, times[:, 1] / gfns)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from gmembench.core import errno, operations, world
-from gmembench.core.drivers import sequential
 from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.programs import Code
 
@@ -53,7 +52,6 @@ CONSTANTS = {
     "ENOMEM": errno.ENOMEM,
     "EFAULT": errno.EFAULT,
     "EHWPOISON": errno.EHWPOISON,
-    "AHEAD": sequential.AHEAD,
 }
 """Constants of the model that the twin uses."""
 

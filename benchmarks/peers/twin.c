@@ -637,19 +637,22 @@ STEP void begin(struct actor *a, const struct operation *op)
 		goto label;                       \
 	} while (0)
 
-/* Run accesses. Returns -1, or the position of a row whose outcome this case never has. */
-int64_t twin_run(char *buffer, const struct operation *restrict operations, int64_t start, int64_t stop,
+/*
+ * Run accesses; fetch the memory of an operation `ahead` operations earlier, 0: leave that to the processor.
+ * Returns -1, or the position of a row whose outcome this case never has.
+ */
+int64_t twin_run(char *buffer, const struct operation *restrict operations, int64_t count, int64_t ahead,
 		 int64_t *restrict hits, int64_t *restrict taken, int64_t *restrict results)
 {
 	const struct machine m = machine_of(buffer);
 	int outcome, row_now;
 
-	for (int64_t i = start; i < stop; i++) {
+	for (int64_t i = 0; i < count; i++) {
 		struct actor *a = &m.actors[operations[i].actor];
 
-		if (i + AHEAD < stop) {
-			__builtin_prefetch(&m.frames[operations[i + AHEAD].gfn], 1, 3);
-			__builtin_prefetch(&m.cache[operations[i + AHEAD].gfn], 1, 3);
+		if (ahead && i + ahead < count) {
+			__builtin_prefetch(&m.frames[operations[i + ahead].gfn], 1, 3);
+			__builtin_prefetch(&m.cache[operations[i + ahead].gfn], 1, 3);
 		}
 		begin(a, &operations[i]);
 		ROW_OR(run_resume, GUEST, guest);

@@ -71,12 +71,14 @@ def _address(array: np.ndarray) -> ctypes.c_void_p:
 class Twin:
     """The C twin of a `Sequential` driver: it runs accesses on a world and keeps the same counters.
 
+    `ahead`: it fetches memory this many operations ahead, as the driver does; 0 never.
     `hits`: i8 array, times a row ran. `taken`: i8 array (row, outcome). `results`: i8 array, times an
     access ended with this result.
     """
 
     code: Code
     world: World
+    ahead: int = 0
     hits: np.ndarray = field(init=False)
     taken: np.ndarray = field(init=False)
     results: np.ndarray = field(init=False)
@@ -99,8 +101,8 @@ class Twin:
         ended = self._run(
             _address(self.world.buffer),
             _address(operations),
-            ctypes.c_int64(0),
             ctypes.c_int64(len(operations)),
+            ctypes.c_int64(self.ahead),
             _address(self.hits),
             _address(self.taken),
             _address(self.results),

@@ -8,15 +8,21 @@ from gmembench.core.world import ACTOR, HEADER
 
 FUSED = (
     "enter.set_outside srcu.lock enter.decode",
-    "enter.service_requests enter.load_root enter.set_in_guest srcu.unlock enter.recheck_requests"
-    " guest.translate guest.use",
+    (
+        "enter.service_requests enter.load_root enter.set_in_guest srcu.unlock enter.recheck_requests "
+        "guest.translate guest.use"
+    ),
     "guest.translate guest.use",
     "fault.classify fault.lookup_slot fault.try_fast fault.topup_caches fault.snapshot_seq",
-    "fault.check_attr fault.check_slot fault.precheck_stale fault.choose_backing"
-    " gmem.get_file gmem.check_file gmem.check_binding gmem.lock_folio",
+    (
+        "fault.check_attr fault.check_slot fault.precheck_stale fault.choose_backing "
+        "gmem.get_file gmem.check_file gmem.check_binding gmem.lock_folio"
+    ),
     "gmem.alloc_folio gmem.check_poison gmem.clear_page gmem.mark_uptodate gmem.unlock_folio gmem.put_file",
-    "fault.precheck_stale fault.lock_mmu_read fault.recheck_root fault.recheck_stale fault.choose_level"
-    " fault.link_table fault.set_spte fault.release_page fault.unlock_mmu",
+    (
+        "fault.precheck_stale fault.lock_mmu_read fault.recheck_root fault.recheck_stale fault.choose_level "
+        "fault.link_table fault.set_spte fault.release_page fault.unlock_mmu"
+    ),
 )
 """Steps of adjacent rows that also have machine code together: a fault runs them most.
 

@@ -1,0 +1,145 @@
+"""The C twin of the benchmark does what the sequential driver does, row by row and byte by byte."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gmembench.benchmarks.peers import compare
+from gmembench.benchmarks.peers.layout import RECORDS, c_header
+from gmembench.benchmarks.peers.twin import NoCompilerError, Twin, UnexpectedOutcomeError, compiler_version
+from gmembench.benchmarks.scenario import operations
+from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.operations import WRITE
+from gmembench.core.steps.table import FUSED
+
+GFNS = 1500
+"""More than two regions: tables of every level are linked."""
+
+CODE = compare.twin_code()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _gcc() -> None:
+    try:
+        compiler_version()
+    except NoCompilerError as error:
+        pytest.skip(str(error))
+
+
+def run_both(todo: np.ndarray, *, gfns: int = GFNS, vcpus: int = 1, ahead: int = 0) -> Sequential:
+    """Run operations by the driver and by the twin on equal worlds, check that they agree; return the driver."""
+    world = compare.private_world(CODE, gfns, vcpus)
+    ours, twin = Sequential(CODE, world), Twin(CODE, world, ahead)
+    compare.run_pair(ours, twin, world.buffer.copy(), todo, twin_first=False)
+    return ours
+
+
+@pytest.mark.parametrize("vcpus", [1, 3])
+@pytest.mark.parametrize("flags", [0, WRITE])
+@pytest.mark.parametrize(("order", "seed"), [("sequential", 1), ("random", 1), ("random", 2), ("random", 3)])
+def test_populations_are_equal(order: str, seed: int, flags: int, vcpus: int) -> None:
+    """After a population the worlds are byte-identical and all counters are equal."""
+    ours = run_both(
+        compare.population(GFNS, order, seed=seed, flags=flags, vcpus=vcpus), vcpus=vcpus, ahead=compare.ORDERS[order]
+    )
+    assert ours.world["private_pages"] == GFNS
+
+
+def test_ranges_and_second_touches_are_equal() -> None:
+    """Accesses of whole ranges, and accesses to what is mapped, are the same too."""
+    todo = np.concatenate(
+        [operations("access", [0, 700], count=600, flags=WRITE), operations("access", [0, 5, 1, 699, 699, 64, 5])]
+    )
+    run_both(todo)
+
+
+def test_a_fault_has_forty_rows() -> None:
+    """Each row of a fault is counted: 40, one more for each table, and 6 where the vCPU first enters the guest."""
+    ours = run_both(compare.population(GFNS, "sequential", flags=WRITE))
+    assert ours.hits.sum() == 40 * GFNS + ours.world["tables"] + 6
+
+
+def test_a_difference_is_told() -> None:
+    """A world that differs in one byte fails the comparison."""
+    world = compare.private_world(CODE, 8)
+    ours, twin = Sequential(CODE, world), Twin(CODE, world)
+    changed = world.buffer.copy()
+    changed[-1] ^= 1
+    with pytest.raises(compare.DifferentError, match="bytes of the world"):
+        compare.check_same(ours, world.buffer, twin, changed)
+
+
+def test_a_counter_that_differs_is_told() -> None:
+    """Equal worlds with unequal counters fail the comparison."""
+    world = compare.private_world(CODE, 8)
+    ours, twin = Sequential(CODE, world), Twin(CODE, world)
+    twin.hits[3] += 1
+    with pytest.raises(compare.DifferentError, match="hits"):
+        compare.check_same(ours, world.buffer, twin, world.buffer)
+
+
+def test_another_case_is_refused() -> None:
+    """The twin names the row where an access is not one of private memory."""
+    world = compare.private_world(CODE, 8)
+    world.arrays["frames"]["attr"] = 0
+    with pytest.raises(UnexpectedOutcomeError, match="choose_backing"):
+        Twin(CODE, world).run(operations("access", 0))
+
+
+def test_other_programs_are_refused() -> None:
+    """The twin runs accesses, nothing else."""
+    with pytest.raises(ValueError, match="accesses only"):
+        Twin(CODE, compare.private_world(CODE, 8)).run(operations("punch", 0))
+
+
+def test_structs_follow_the_dtypes() -> None:
+    """Every field of every record is in the C header with its offset."""
+    header = c_header(CODE)
+    for name, dtype in RECORDS.items():
+        for field, (_, offset, *_) in (dtype.fields or {}).items():
+            assert f'offsetof(struct {name}, {field}) == {offset}, "{name}.{field}"' in header
+
+
+def test_each_fused_sequence_stands_in_the_program() -> None:
+    """Sequences of steps with machine code of their own are rows of an access, side by side."""
+    steps = " ".join(item.step.name for item in CODE.info if item.program == "access") + " "
+    assert [names for names in FUSED if f"{names} " not in steps] == []
+
+
+def test_rows_taken_apart_count_the_same() -> None:
+    """A row between fused ones stops the fusion, and nothing else changes."""
+    design = CODE.design
+    access = design.programs["access"]
+    extra = replace(next(r for r in access.rows if r.step == "fault.topup_caches"), name="fault.once_more")
+    apart = design.edited("apart", access=access.inserted(extra, "fault.recheck_stale"))
+    counts = []
+    for edited in (design, apart):
+        code = compare.assemble(edited, CODE.hardware)
+        driver = Sequential(code, compare.private_world(code, 64))
+        driver.run(compare.population(64, "sequential"))
+        counts.append({item.name: int(hits) for item, hits in zip(code.info, driver.hits, strict=True)})
+    assert counts[1].pop("access.fault.once_more") == 64
+    assert counts[0] == counts[1]
+
+
+def test_the_command_prints_json() -> None:
+    """The command measures both orders and prints one JSON value."""
+    command = [sys.executable, "-m", "gmembench.benchmarks.peers", "--gfns", "600", "--pairs", "2", "--json"]
+    done = subprocess.run([*command, "--large", "1200"], capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert list(report["orders"]) == ["sequential", "random"]
+    assert all(len(order["ratios"]) == 2 for order in report["orders"].values())
+    assert report["bytes_per_gfn"]["one backing"] <= 48
+    assert report["bytes_per_gfn"]["two backings"] <= 72
+
+
+def test_bad_usage_is_one_line() -> None:
+    """A mistake on the command line is told in one line, with exit code 2."""
+    command = [sys.executable, "-m", "gmembench.benchmarks.peers", "--pairs", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
