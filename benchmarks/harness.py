@@ -26,18 +26,22 @@ SETUP_SHARE = 10
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. `processes_in_all` bounds the worker processes of a run, None does not."""
+    """How much is measured. `processes_in_all` bounds the worker processes of a run, None does not.
+
+    Cells of 4K pages get `processes_per_cell`, those of larger pages `processes_per_huge_cell`.
+    """
 
     size: str
     values: int
     warmups: int
     value_s: float
     processes_per_cell: int
+    processes_per_huge_cell: int
     processes_in_all: int | None
 
 
-QUICK = Effort("small", values=3, warmups=1, value_s=0.02, processes_per_cell=10, processes_in_all=24)
-FULL = Effort("full", values=3, warmups=1, value_s=0.1, processes_per_cell=10, processes_in_all=None)
+QUICK = Effort("small", 3, 1, 0.01, processes_per_cell=2, processes_per_huge_cell=1, processes_in_all=24)
+FULL = Effort("full", 3, 1, 0.1, processes_per_cell=10, processes_per_huge_cell=10, processes_in_all=None)
 
 
 @dataclass
@@ -64,10 +68,11 @@ def round_robin(cells: Iterable[Cell]) -> list[Cell]:
 def share(cells: Sequence[Cell], effort: Effort) -> dict[str, int]:
     """Worker processes for each cell that is timed; a cell that gets none is not in the answer."""
     in_all = effort.processes_in_all
-    if in_all is None or not cells:
-        return {cell.name: effort.processes_per_cell for cell in cells}
-    each = min(effort.processes_per_cell, max(1, in_all // len(cells)))
-    return {cell.name: each for cell in round_robin(cells)[:in_all]}
+    huge, small = effort.processes_per_huge_cell, effort.processes_per_cell
+    wanted = {cell.name: small if cell.page_size == "4K" else huge for cell in cells}
+    if in_all is None or sum(wanted.values()) <= in_all:
+        return wanted
+    return {cell.name: 1 for cell in round_robin(cells)[:in_all]}
 
 
 def rounds(processes: dict[str, int]) -> list[str]:

@@ -11,13 +11,12 @@ import numpy as np
 from gmembench.benchmarks.cells import PAGE_SIZES, Cell, load_scenarios
 from gmembench.benchmarks.counting import counted_numbers
 from gmembench.benchmarks.scenario import Workload
-from gmembench.benchmarks.scenarios.trace import SHIPPED
+from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.conformance.design_model import check_design
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.operations import PROGRAMS
 from gmembench.core.programs import Code, Design, assemble
-from gmembench.core.trace import read_events
 from gmembench.core.world import Geometry, World
 
 POINTS = 240
@@ -90,7 +89,7 @@ class Prepared:
 
     def conformance(self, trace: Path) -> dict[str, object]:
         """How far the design makes the leaf changes that the trace shows."""
-        found = check_design(read_events(trace).events, self.code.design, self.code.hardware)
+        found = check_design(events_of(trace).events, self.code.design, self.code.hardware)
         return {"trace": trace.name, **found.to_json()}
 
 

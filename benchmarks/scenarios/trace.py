@@ -4,17 +4,30 @@ Without `--trace` it is the kernel's own selftest of conversions, recorded on Li
 that a design does not have are left out and counted as not applicable.
 """
 
+from functools import lru_cache
 from pathlib import Path
 
 from gmembench.benchmarks.scenario import Parameters, Scenario, Workload
-from gmembench.core.trace import operations, read_events
+from gmembench.core.trace import Events, TraceOperations, operations, read_events
 
 SHIPPED = Path(__file__).resolve().parents[1] / "traces" / "kvm-7.3.4-private_mem_conversions_test.trace.xz"
 
 
+@lru_cache(maxsize=1)
+def events_of(trace: Path) -> Events:
+    """The events of a trace; the last one read is kept, because several cells in a row use it."""
+    return read_events(trace)
+
+
+@lru_cache(maxsize=1)
+def operations_of(trace: Path) -> TraceOperations:
+    """The operations of a trace; the last one is kept."""
+    return operations(events_of(trace))
+
+
 def build(parameters: Parameters) -> Workload:
     """The operations of the trace, at most `operations` of them (0: all)."""
-    read = operations(read_events(Path(str(parameters.get("trace", SHIPPED)))))
+    read = operations_of(Path(str(parameters.get("trace", SHIPPED))))
     most = int(parameters["operations"])
     chosen = read.operations[:most] if most else read.operations
     slots = tuple((world_gfn, count) for _, count, world_gfn in read.slots)
