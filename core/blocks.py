@@ -213,11 +213,11 @@ def from_vma(failed: str) -> Rows:
     )
 
 
-def exits(leave: str = "leave.memory_fault") -> Rows:
+def exits(leave: str = "leave.memory_fault", mmio: str = "leave.mmio") -> Rows:
     """X_*: exits to userspace, each unwinding what is held where it is taken."""
     return (
         row("unwind.gup_unlock_mmap", {"next": "X_memfault"}, step="gup.unlock_mmap", at="X_unlock_mmap"),
-        row("leave.mmio", {"next": "X_leave"}, at="X_mmio"),
+        row("leave.mmio", {"next": "X_leave"}, step=mmio, at="X_mmio"),
         row("leave.memory_fault", step=leave, at="X_memfault"),
         row("leave.srcu_unlock", {"next": "END"}, step="srcu.unlock", at="X_leave"),
     )

@@ -1,6 +1,7 @@
 """Results of operations: 0, an errno of Linux, or an exit to userspace that has none."""
 
 OK = 0
+ENOENT = 2
 EIO = 5
 EBADF = 9
 EAGAIN = 11
@@ -14,6 +15,7 @@ EXIT_MMIO = 134
 
 RESULT_NAMES = {
     OK: "OK",
+    ENOENT: "ENOENT",
     EIO: "EIO",
     EBADF: "EBADF",
     EAGAIN: "EAGAIN",

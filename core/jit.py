@@ -74,8 +74,12 @@ def _use_cache_folder() -> None:
 
 
 def prune_cache(keep: int = CACHES_KEPT) -> list[Path]:
-    """Remove all but the `keep` most recently used cache folders; return what was removed."""
-    folders = sorted((p for p in cache_root().glob("*") if p.is_dir()), key=lambda p: p.stat().st_mtime, reverse=True)
+    """Remove all but the `keep` most recently used cache folders; return what was removed.
+
+    Only folders named by a digest are ours: the user may have named a folder that holds other things.
+    """
+    named = (p for p in cache_root().glob("[0-9a-f]" * len(DIGEST)) if p.is_dir() and not p.is_symlink())
+    folders = sorted(named, key=lambda p: p.stat().st_mtime, reverse=True)
     for folder in folders[keep:]:
         shutil.rmtree(folder, ignore_errors=True)
     return folders[keep:]

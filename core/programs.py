@@ -108,6 +108,10 @@ class Program:
             raise UserError(
                 f"no row or phase {name!r}", f"program {self.name}", "choose one of `gmembench list rows --json`"
             )
+        if found[-1] - found[0] >= len(found):
+            raise UserError(
+                f"the rows of phase {name!r} are not adjacent", f"program {self.name}", "edit its rows one by one"
+            )
         return range(found[0], found[-1] + 1)
 
     def _without(self, span: range) -> tuple[Row, ...]:

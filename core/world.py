@@ -287,6 +287,9 @@ MAX_GFNS = 1 << 31
 SLOT_OBJECTS_SPARE = 2
 """Objects beyond one a slot: the INVALID copy, and a slot being created."""
 
+MAX_SLOTS = 255 - SLOT_OBJECTS_SPARE
+"""`CACHE.slot` holds the number of an object + 1 in one byte."""
+
 
 def _refuse(what: str, mend: str) -> None:
     raise UserError(what, "world geometry", mend)
@@ -301,6 +304,10 @@ def _check_geometry(g: Geometry) -> None:
         _refuse(f"{g.tlb_entries} TLB entries", "choose a power of two")
     if not 0 <= g.region_shift <= 9:
         _refuse(f"region shift {g.region_shift}", "choose 0 to 9 (regions of 1 to 512 gfns)")
+    if g.shared_order not in {0, g.region_shift}:
+        _refuse(f"pages of order {g.shared_order} behind the VMA", f"choose 0, or {g.region_shift} as the region shift")
+    if len(g.slots) > MAX_SLOTS:
+        _refuse(f"{len(g.slots)} memslots", f"choose at most {MAX_SLOTS}")
     if not 1 <= g.nodes <= max(1, g.gfns):
         _refuse(f"{g.nodes} NUMA nodes", f"choose 1 to {g.gfns} nodes")
     reached = 0

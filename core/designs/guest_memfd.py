@@ -48,7 +48,7 @@ PREFAULT = blocks.program(
         *blocks.drop_page("prefault.check_result"),
         row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
         *blocks.file_exits(),
-        *blocks.exits("leave.prefault_failed"),
+        *blocks.exits("leave.prefault_failed", "leave.prefault_mmio"),
     ),
 )
 

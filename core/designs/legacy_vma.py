@@ -30,7 +30,7 @@ PREFAULT = blocks.program(
     aside=(
         *blocks.drop_page("prefault.check_result"),
         row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
-        *blocks.exits("leave.prefault_failed"),
+        *blocks.exits("leave.prefault_failed", "leave.prefault_mmio"),
     ),
 )
 

@@ -31,11 +31,17 @@ def huge_range_to_add(w: Record, a: Record, which: int) -> int:
 
 @part
 def region_is_mixed(w: Record, a: Record, level: int, first: int) -> int:
-    """1 if the attributes inside the region of `level` at `first` differ."""
-    size = 1 << (w["region_shift"] * (level - 1))
-    end = min(first + size, w["frames_n"])
+    """1 if the attributes inside the region of `level` at `first` differ; not where the conversion covers it."""
+    end = min(first + (1 << (w["region_shift"] * (level - 1))), w["frames_n"])
     if a["first"] <= first and end <= a["end"]:
         return 0
+    return attributes_differ(w, level, first)
+
+
+@part
+def attributes_differ(w: Record, level: int, first: int) -> int:
+    """1 if the attributes inside the region of `level` at `first` differ; level 3 asks the flags of level 2."""
+    end = min(first + (1 << (w["region_shift"] * (level - 1))), w["frames_n"])
     attr = frame(w, first)["attr"]
     if level == 2:
         for gfn in range(first + 1, end):
@@ -46,3 +52,12 @@ def region_is_mixed(w: Record, a: Record, level: int, first: int) -> int:
         if region(w, table_index(w, 2, gfn))["mixed"] != 0 or frame(w, gfn)["attr"] != attr:
             return 1
     return 0
+
+
+@part
+def mark_mixed_regions(w: Record, start: int, end: int) -> None:
+    """Set the flags of all regions that [start, end) touches from the attributes as they are."""
+    for level in range(2, 4):
+        size = 1 << (w["region_shift"] * (level - 1))
+        for first in range(start // size * size, end, size):
+            region(w, table_index(w, level, first))["mixed"] = attributes_differ(w, level, first)

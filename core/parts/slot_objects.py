@@ -30,6 +30,17 @@ def new_object(w: Record) -> int:
 
 
 @part
+def unused_objects(w: Record) -> int:
+    """How many objects `new_object` could hand out."""
+    unused = 0
+    for i in range(w["slots_n"]):
+        s = slot(w, i)
+        if s["life"] == LIFE_UNUSED or s["life"] == LIFE_FREED:
+            unused += 1
+    return unused
+
+
+@part
 def first_ready(w: Record) -> int:
     """The first memslot object that is ready and active; -1 if none."""
     for i in range(w["slots_n"]):

@@ -72,14 +72,17 @@ def take_ref(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "alloc", "do_anonymous_page", ("nomem",))
 def alloc(w: Record, a: Record, r: Record) -> int:
-    """Allocate a page, or a huge one where the region is empty and the VMA allows it."""
+    """Allocate a page, or a huge one where the region is empty and the VMA allows it.
+
+    Without memory the VMM's own call fails with ENOMEM, but a guest fault with EFAULT: all that KVM learns
+    is that get_user_pages failed (kvm_handle_error_pfn).
+    """
     order = w["shared_order"] if may_be_huge(w, a["gfn"]) else 0
     pfn = take_page(w, order)
     if pfn == 0 and order != 0:
         order = 0
         pfn = take_page(w, 0)
     if pfn == 0:
-        a["error"] = ENOMEM
         a["result"] = ENOMEM
         return NOMEM
     p = page(w, pfn)

@@ -1,6 +1,6 @@
 """Exits to userspace, and what they unwind."""
 
-from gmembench.core.errno import EAGAIN, EFAULT, EXIT_MMIO
+from gmembench.core.errno import EAGAIN, EFAULT, ENOENT, EXIT_MMIO
 from gmembench.core.outcomes import NEXT
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
@@ -31,4 +31,11 @@ def eagain(w: Record, a: Record, r: Record) -> int:
 def prefault_failed(w: Record, a: Record, r: Record) -> int:
     """A prefault that finished a page is a success with a shorter range; else its errno is returned."""
     a["result"] = 0 if a["done"] != 0 else (a["error"] if a["error"] != 0 else EFAULT)
+    return NEXT
+
+
+@step("kvm-fault", "check", "kvm_tdp_map_page")
+def prefault_mmio(w: Record, a: Record, r: Record) -> int:
+    """A prefault cannot emulate: without a memslot it ends, with ENOENT if no page was finished."""
+    a["result"] = 0 if a["done"] != 0 else ENOENT
     return NEXT

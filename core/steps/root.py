@@ -1,6 +1,6 @@
 """Roots of the stage-2 tables: invalidating the one in use, zapping what hung below it (mmu.c:6965-7005)."""
 
-from gmembench.core.outcomes import AGAIN, NEXT
+from gmembench.core.outcomes import AGAIN, BLOCKED, NEXT
 from gmembench.core.parts.roots import drop_tables
 from gmembench.core.parts.stage2 import clear_entry, region_empty, region_end
 from gmembench.core.steps.registry import step
@@ -35,6 +35,8 @@ def request_free(w: Record, a: Record, r: Record) -> int:
 @step("kvm-memslot", "lock", "kvm_tdp_mmu_zap_invalidated_roots")
 def lock_read(w: Record, a: Record, r: Record) -> int:
     """Take mmu_lock for reading: nobody maps into an invalid root."""
+    if w["mmu_writer"] != 0:
+        return BLOCKED
     w["mmu_readers"] += 1
     return NEXT
 

@@ -1,9 +1,10 @@
 """Creating and deleting memslots (kvm_main.c:1617-1673, 1802-1991)."""
 
-from gmembench.core.errno import EEXIST, EINVAL, ENOMEM
+from gmembench.core.errno import EEXIST, EINVAL, ENOMEM, OK
 from gmembench.core.outcomes import BLOCKED, NEXT, NOMEM, NONE, OVERLAP
+from gmembench.core.parts.attributes import mark_mixed_regions
 from gmembench.core.parts.memslots import begin_walk, next_slot
-from gmembench.core.parts.slot_objects import find_number, new_object
+from gmembench.core.parts.slot_objects import find_number, new_object, unused_objects
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
@@ -44,8 +45,18 @@ def find(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-memslot", "check", "kvm_check_memslot_overlap", ("overlap",))
 def check_overlap(w: Record, a: Record, r: Record) -> int:
-    """Refuse a range that another memslot holds, and a number that is in use."""
-    if next_slot(w, a["first"], a["end"]) >= 0 or find_number(w, a["wanted_slot"]) >= 0:
+    """Refuse a change of a memslot that is there, and a range that another one holds.
+
+    A memslot with a file is immutable, another hva or size is refused, and without a difference there is
+    nothing to do (kvm_set_memory_region).
+    """
+    found = find_number(w, a["wanted_slot"])
+    if found >= 0:
+        s = slot(w, found)
+        same = s["base"] == a["first"] and s["base"] + s["npages"] == a["end"] and s["file"] < 0
+        a["result"] = OK if same else EINVAL
+        return OVERLAP
+    if next_slot(w, a["first"], a["end"]) >= 0:
         a["result"] = EEXIST
         return OVERLAP
     return NEXT
@@ -69,13 +80,12 @@ def unlock_arch(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-memslot", "alloc", "kvm_set_memslot", ("nomem",))
 def alloc(w: Record, a: Record, r: Record) -> int:
-    """Allocate the new memslot object; nobody can find it yet."""
-    found = new_object(w)
-    a["new_slot"] = found
-    if found < 0:
+    """Allocate the new memslot object; nobody can find it yet. One object is left for an INVALID copy."""
+    if unused_objects(w) < 2:
         a["result"] = ENOMEM
         return NOMEM
-    s = slot(w, found)
+    a["new_slot"] = new_object(w)
+    s = slot(w, a["new_slot"])
     s["number"] = a["wanted_slot"]
     s["base"] = a["first"]
     s["npages"] = a["end"] - a["first"]
@@ -88,6 +98,8 @@ def alloc(w: Record, a: Record, r: Record) -> int:
 @step("kvm-memslot", "alloc", "kvm_arch_prepare_memory_region", ("nomem",))
 def alloc_arch(w: Record, a: Record, r: Record) -> int:
     """Allocate the memslot's rmap and lpage_info, and set the mixed flags from the attributes as they are."""
+    if w["private_memory"] != 0:
+        mark_mixed_regions(w, a["first"], a["end"])
     slot(w, a["new_slot"])["life"] = LIFE_READY
     return NEXT
 

@@ -1,0 +1,219 @@
+"""What must hold in a world whenever no operation is under way: the model's own data, checked from outside.
+
+`faults(world)` lists what does not. It reads the arrays of the world and calls no step or part.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gmembench.core.world import (
+    FILE_LIVE,
+    HPTE_HUGE,
+    HPTE_MIGRATION,
+    HPTE_STATE,
+    LIFE_READY,
+    PAGE_ANON,
+    PAGE_FILE,
+    PAGE_FREE,
+    SPTE_FROZEN,
+    SPTE_HUGE,
+    SPTE_PRESENT,
+    World,
+)
+
+AT_REST = (
+    "mmu_writer",
+    "mmu_readers",
+    "slots_lock",
+    "slots_arch_lock",
+    "mmap_writer",
+    "mmap_readers",
+    "inval_count",
+    "mn_active",
+    "gp_waiting",
+)
+"""Locks, counts and readers that are 0 between operations."""
+
+
+def faults(world: World, *, torn_down: bool = False) -> list[str]:
+    """Everything that is wrong, in words; empty if nothing is. vCPUs of a VM that is torn down never run again."""
+    checks = [locks, pages, stage2, tables, bindings, mixed]
+    if not torn_down:
+        checks.append(tlbs)
+    return [fault for check in checks for fault in check(world)]
+
+
+def locks(world: World) -> Iterator[str]:
+    """All locks free, all counts zero, no register holds something back."""
+    for name in AT_REST:
+        if world[name] != 0:
+            yield f"{name} is {world[name]}"
+    for f in world.arrays["files"]:
+        live = f["life"] == FILE_LIVE
+        if f["inval_writer"] or f["inval_readers"] or f["refs"] != int(live):
+            yield f"file: {f}"
+    for a in world.arrays["actors"]:
+        if a["srcu"] or a["awaited"] or a["gathered"]:
+            yield f"actor {a['number']}: srcu {a['srcu']}, awaited {a['awaited']}, gathered {a['gathered']}"
+    every = world.arrays["pages"]
+    if every["lock"].any() or every["pins_short"].any() or every["pins_long"].any():
+        yield "a page is locked or pinned"
+
+
+def host_pages(world: World) -> dict[int, int]:
+    """gfn -> page of the VMA."""
+    frames, size = world.arrays["frames"], 1 << world["region_shift"]
+    found: dict[int, int] = {}
+    for gfn in np.flatnonzero(frames["hpte"]).tolist():
+        first = int(frames["hpfn"][gfn])
+        for i in range(size if frames["hpte"][gfn] & HPTE_HUGE else 1):
+            assert gfn + i not in found, f"gfn {gfn + i} lies in two host entries"
+            found[gfn + i] = first + i
+    return found
+
+
+def file_pages(world: World) -> dict[int, int]:
+    """gfn -> page of the file."""
+    pfns = world.arrays["cache"]["pfn"]
+    return {index: int(pfns[index]) for index in np.flatnonzero(pfns).tolist()}
+
+
+def free_list(world: World) -> list[int]:
+    """Every free page, as often as it is listed."""
+    index, size = world.arrays["pages"]["index"], 1 << world["region_shift"]
+    found = list(range(world["fresh_page"], world["fresh_end"]))
+    for field, pages in (("free_page", 1), ("free_huge", size)):
+        pfn = world[field]
+        while pfn != 0:
+            found += range(pfn, pfn + pages)
+            pfn = int(index[pfn])
+    return found
+
+
+def pages(world: World) -> Iterator[str]:
+    """Every page is free or backs one gfn, and its references are exactly explained."""
+    free, host, private = free_list(world), host_pages(world), file_pages(world)
+    everything = sorted([*free, *host.values(), *private.values()])
+    if everything != list(range(1, len(world.arrays["pages"]))):
+        yield f"a page is lost or used twice: free {free}, VMA {host}, file {private}"
+    if len(free) != world["free_pages"]:
+        yield f"{len(free)} pages are free, {world['free_pages']} are counted"
+    table, frames, size = world.arrays["pages"], world.arrays["frames"], 1 << world["region_shift"]
+    for pfn in free:
+        if table["state"][pfn] != PAGE_FREE or (table["refs"][pfn] != 0):
+            yield f"free page {pfn}: {table[pfn]}"
+    for index, pfn in private.items():
+        if (table["state"][pfn], table["refs"][pfn], table["index"][pfn]) != (PAGE_FILE, 1, index):
+            yield f"page {pfn} of the file's index {index}: {table[pfn]}"
+    for gfn in np.flatnonzero(frames["hpte"]).tolist():
+        p, huge = table[frames["hpfn"][gfn]], frames["hpte"][gfn] & HPTE_HUGE != 0
+        if (p["state"], p["refs"], 1 << int(p["order"])) != (PAGE_ANON, 1, size if huge else 1):
+            yield f"page of the VMA at gfn {gfn}, huge {huge}: {p}"
+        if frames["hpte"][gfn] & HPTE_STATE == HPTE_MIGRATION:
+            yield f"gfn {gfn} still has a migration entry"
+    yield from counters(world, len(private), len(host), len(private.keys() & host.keys()))
+
+
+def counters(world: World, private: int, shared: int, double: int) -> Iterator[str]:
+    """The account of backing is what the page tables and the page cache say."""
+    counted = world["private_pages"], world["shared_pages"], world["double_backed_pages"]
+    if counted != (private, shared, double):
+        yield f"private, shared, double backed: counted {counted}, there are {(private, shared, double)}"
+
+
+def active_slots(world: World) -> list[tuple[int, int, int]]:
+    """(object, first gfn, end) of every memslot in the active set."""
+    return [
+        (number, int(s["base"]), int(s["base"] + s["npages"]))
+        for number, s in enumerate(world.arrays["slots"])
+        if s["active"] and s["life"] == LIFE_READY
+    ]
+
+
+def translations(world: World, root: int) -> dict[int, int]:
+    """gfn -> page, as the stage-2 tables below a root say."""
+    entries, size = world.arrays["frames"]["spte"][:, root], 1 << world["region_shift"]
+    found: dict[int, int] = {}
+    for gfn in np.flatnonzero(entries["bits"] & SPTE_PRESENT).tolist():
+        for i in range(size if entries["bits"][gfn] & SPTE_HUGE else 1):
+            found[gfn + i] = int(entries["pfn"][gfn]) + i
+    return found
+
+
+def stage2(world: World) -> Iterator[str]:
+    """Every entry maps the page that backs the gfn, of the kind that the attribute names, inside one memslot."""
+    frames, host, private = world.arrays["frames"], host_pages(world), file_pages(world)
+    inside = {gfn: number for number, base, end in active_slots(world) for gfn in range(base, end)}
+    if frames["spte"]["bits"][:, 1 - world["root"]].any():
+        yield "an entry below a root that is not in use"
+    entries, size = frames["spte"][:, world["root"]], 1 << world["region_shift"]
+    for gfn in np.flatnonzero(entries["bits"]).tolist():
+        bits = int(entries["bits"][gfn])
+        if bits & SPTE_FROZEN or not bits & SPTE_PRESENT or (bits & SPTE_HUGE and gfn % size):
+            yield f"entry of gfn {gfn}: bits {bits}"
+    for gfn, pfn in translations(world, world["root"]).items():
+        backing = private if frames["attr"][gfn] else host
+        if backing.get(gfn) != pfn or gfn not in inside:
+            yield f"gfn {gfn} (memslot {inside.get(gfn)}) maps page {pfn}, backed by {backing.get(gfn)}"
+    for gfn in np.flatnonzero(entries["bits"] & SPTE_HUGE).tolist():
+        region = range(gfn, gfn + size)
+        if len({(inside.get(g), int(frames["attr"][g])) for g in region}) > 1:
+            yield f"the huge entry of gfn {gfn} crosses a memslot's end or mixed attributes"
+        if any(entries["bits"][g] for g in region[1:]):
+            yield f"small entries below the huge one of gfn {gfn}"
+
+
+def tables(world: World) -> Iterator[str]:
+    """Every entry hangs below linked page tables, and the count of tables is right."""
+    linked, shift = world.arrays["regions"]["table"], world["region_shift"]
+    if int(linked.sum()) != world["tables"]:
+        yield f"{world['tables']} tables are counted, {int(linked.sum())} are linked"
+    bits = world.arrays["frames"]["spte"]["bits"]
+    for gfn, root in np.argwhere(bits).tolist():
+        above = [world["regions_3"] + (gfn >> 2 * shift), world["regions_4"] + (gfn >> 3 * shift)]
+        if not bits[gfn, root] & SPTE_HUGE:
+            above.append(gfn >> shift)
+        if not all(linked[i] for i in above):
+            yield f"the entry of gfn {gfn} hangs below a table that is not linked"
+
+
+def tlbs(world: World) -> Iterator[str]:
+    """A translation that a vCPU or host thread could use now is what the tables say."""
+    host, entries = host_pages(world), world["tlb_mask"] + 1
+    for a in world.arrays["actors"]:
+        number = int(a["number"])
+        if number < world["vcpus"]:
+            if a["requests"]:
+                continue
+            truth = translations(world, int(a["root"])) if a["root"] >= 0 else {}
+        else:
+            truth = host
+        for t in world.arrays["tlbs"][number * entries : (number + 1) * entries]:
+            if t["generation"] == a["tlb_generation"] and truth.get(int(t["gfn"])) != t["pfn"]:
+                yield f"actor {number} would use page {t['pfn']} for gfn {t['gfn']}, not {truth.get(int(t['gfn']))}"
+
+
+def bindings(world: World) -> Iterator[str]:
+    """The file's bindings are the memslots of the active set, each with its own tag; no other object names a file."""
+    for number, s in enumerate(world.arrays["slots"]):
+        if s["life"] != LIFE_READY and (s["file"] >= 0 or s["bound"] or s["active"]):
+            yield f"memslot object {number} is gone and still in use: {s}"
+    if len(world.arrays["files"]) == 0:
+        return
+    expected = {g: number for number, base, end in active_slots(world) for g in range(base, end)}
+    for index, c in enumerate(world.arrays["cache"]):
+        owner = expected.get(index, -1)
+        tag = int(world.arrays["slots"]["tag"][owner]) if owner >= 0 else 0
+        if (int(c["slot"]) - 1, int(c["tag"])) != (owner, tag):
+            yield f"index {index} is bound to {int(c['slot']) - 1}, tag {c['tag']}; the memslot is {owner}, tag {tag}"
+
+
+def mixed(world: World) -> Iterator[str]:
+    """A region inside one memslot is marked as mixed exactly if its attributes differ."""
+    attr, flags, size = world.arrays["frames"]["attr"], world.arrays["regions"]["mixed"], 1 << world["region_shift"]
+    for _number, base, end in active_slots(world):
+        for first in range(-(-base // size) * size, end - size + 1, size):
+            differ = len(np.unique(attr[first : first + size])) > 1
+            if bool(flags[first // size]) != differ:
+                yield f"the region of gfn {first} is marked mixed {flags[first // size]}, its attributes: {differ}"

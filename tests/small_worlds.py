@@ -1,0 +1,120 @@
+"""Small worlds that tests run operations on."""
+
+import errno
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
+from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
+from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.hardware.none import HARDWARE
+from gmembench.core.operations import OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
+from gmembench.core.programs import Code, Design, Hardware, Program, assemble
+from gmembench.core.world import Geometry, World
+
+DESIGNS = {design.name: design for design in (LEGACY_VMA, GUEST_MEMFD)}
+SIZES = ("4K", "2M")
+EVERY_DESIGN_AND_SIZE = [(name, size) for name in DESIGNS for size in SIZES]
+
+V0, V1, H0, H1 = range(4)
+"""Actors of a small world: two vCPUs, two host threads."""
+
+
+@cache
+def code_of(design: str) -> Code:
+    """The rows of a shipped design on hardware without encryption."""
+    return assemble(DESIGNS[design], HARDWARE)
+
+
+def code_of_programs(*programs: Program, hardware: Hardware = HARDWARE) -> Code:
+    """The rows of hand-made programs; each has the name of the operation that starts it."""
+    return assemble(
+        Design("hand-made", "7.3", "", {p.name: p for p in programs}, file=True, private_memory=True), hardware
+    )
+
+
+def geometry(design: str, size: str = "4K", **changes: Any) -> Geometry:
+    """Two vCPUs, two host threads, 16 gfns in regions of 4, one memslot; `changes` replace parts of it."""
+    d = DESIGNS[design]
+    parts: dict[str, Any] = {
+        "gfns": 16,
+        "vcpus": 2,
+        "host_actors": 2,
+        "slots": ((0, 16),),
+        "region_shift": 2,
+        "file": d.file,
+        "private_memory": d.private_memory,
+        "zap_by_root": d.zap_by_root,
+    }
+    parts |= changes
+    if size == "2M":
+        parts["shared_order"] = parts["region_shift"]
+    return Geometry(**parts)
+
+
+def operation(
+    program: str,
+    actor: int = H0,
+    gfn: int = 0,
+    count: int = 1,
+    *,
+    write: bool = False,
+    private: bool = False,
+    slot: int = 0,
+) -> np.ndarray:
+    """One operation, as an array of one OPERATION."""
+    flags = (WRITE if write else 0) | (PRIVATE if private else 0)
+    return np.array([(0, gfn, count, 0, PROGRAM_NUMBER[program], actor, flags, slot)], OPERATION)
+
+
+def result_name(number: int) -> str:
+    """OK, MMIO, or the name of an errno."""
+    return {0: "OK", 133: "EHWPOISON", 134: "MMIO"}.get(number) or errno.errorcode[number]
+
+
+class Machine:
+    """A world and the sequential driver on it."""
+
+    def __init__(self, code: Code, shape: Geometry) -> None:
+        self.code, self.world = code, World(shape)
+        self.driver = Sequential(code, self.world)
+
+    def do(
+        self,
+        program: str,
+        actor: int = H0,
+        gfn: int = 0,
+        count: int = 1,
+        *,
+        write: bool = False,
+        private: bool = False,
+        slot: int = 0,
+    ) -> str:
+        """Run one operation and name its result."""
+        self.driver.run(operation(program, actor, gfn, count, write=write, private=private, slot=slot))
+        return result_name(int(self.actor(actor)["result"]))
+
+    def actor(self, number: int) -> np.void:
+        """The record of an actor, shared with the world."""
+        return self.world.arrays["actors"][number]  # type: ignore[no-any-return]  # indexing a record array
+
+    def hits(self, *names: str) -> int:
+        """How often the rows of these full names ran."""
+        known = {item.name for item in self.code.info}
+        assert known.issuperset(names), f"no row {set(names) - known}"
+        return self.driver.steps(names)
+
+    def rows_run(self) -> dict[str, int]:
+        """How often each row ran; rows that never ran are left out."""
+        return {item.name: int(n) for item, n in zip(self.code.info, self.driver.hits, strict=True) if n}
+
+    def mapped(self, gfn: int) -> int:
+        """The page that the small stage-2 entry of a gfn maps below root 0; 0 if there is none."""
+        return int(self.world.arrays["frames"]["spte"]["pfn"][gfn, 0])
+
+
+def machine(design: str, size: str = "4K", **changes: Any) -> Machine:
+    """A shipped design on a small world."""
+    return Machine(code_of(design), geometry(design, size, **changes))
