@@ -15,7 +15,7 @@ from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.conformance.design_model import check_design
 from gmembench.core.drivers.sequential import Sequential
-from gmembench.core.operations import PROGRAMS
+from gmembench.core.operations import PROGRAMS, check_operations
 from gmembench.core.programs import Code, Design, assemble
 from gmembench.core.world import Geometry, World
 
@@ -122,6 +122,13 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None) -
     design, hardware = load_designs(paths)[cell.design], load_hardware(paths)[cell.hardware]
     parameters = scenario.parameters(cell.size, variant, trace)
     workload = scenario.build(parameters)
+    check_operations(
+        workload.operations,
+        f"scenario {name}",
+        gfns=workload.gfns,
+        vcpus=workload.vcpus,
+        actors=workload.vcpus + workload.host_actors,
+    )
     work, left_out = split_work(workload.operations, design)
     geometry = geometry_of(workload, design, hardware.separate_roots, PAGE_SIZES[cell.page_size])
     checked = design.private_memory and cell.page_size == "4K"

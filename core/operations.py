@@ -6,6 +6,8 @@ arrays, the trace importer reads them from a file, and every driver takes them.
 
 import numpy as np
 
+from gmembench.core.errors import UserError
+
 PROGRAMS = (
     "access",
     "prefault",
@@ -42,3 +44,35 @@ OPERATION = np.dtype(
     ]
 )
 """One operation, 32 bytes."""
+
+OF_VCPUS = ("access", "prefault")
+"""Programs that only a vCPU runs."""
+
+OF_HOST = ("host_access", "numa_zap", "reuse", "teardown")
+"""Programs that only a host actor runs."""
+
+
+def _numbers(names: tuple[str, ...]) -> list[int]:
+    return [PROGRAM_NUMBER[name] for name in names]
+
+
+def check_operations(operations: np.ndarray, where: str, *, gfns: int, vcpus: int, actors: int) -> None:
+    """Refuse operations that a world of this size cannot run: compiled steps check no bounds.
+
+    Raises UserError that names the first bad operation.
+    """
+    program, actor = operations["program"], operations["actor"]
+    end = operations["gfn"] + operations["count"]
+    faults = {
+        f"a program that is none of {len(PROGRAMS)}": program >= len(PROGRAMS),
+        f"an actor that is none of {actors}": actor >= actors,
+        f"a range that is empty or leaves the guest's {gfns} gfns": (operations["count"] < 1)
+        | (operations["gfn"] < 0)
+        | (end > gfns),
+        "a host actor in a vCPU's program": np.isin(program, _numbers(OF_VCPUS)) & (actor >= vcpus),
+        "a vCPU in a host actor's program": np.isin(program, _numbers(OF_HOST)) & (actor < vcpus),
+    }
+    for what, bad in faults.items():
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            raise UserError(f"operation {first} has {what}", where, "mend what makes the operations")

@@ -80,6 +80,11 @@ def _jumping(r: Row, label: str | None) -> Row:
     return replace(r, to={**to, "next": label} if label else to)
 
 
+def _leading(r: Row, labels: tuple[str, ...], target: str) -> Row:
+    """The row with every outcome that led to one of the labels leading to the target."""
+    return replace(r, to={outcome: target if label in labels else label for outcome, label in r.to.items()})
+
+
 @dataclass(frozen=True)
 class Program:
     """A named list of rows. Edits return a new program.
@@ -117,13 +122,15 @@ class Program:
     def _without(self, span: range) -> tuple[Row, ...]:
         labels = tuple(label for i in span for label in self.rows[i].labels)
         before, after = list(self.rows[: span.start]), list(self.rows[span.stop :])
+        jump = self.rows[span.stop - 1].to.get("next")
+        if jump is not None:
+            if before and "next" not in before[-1].to:
+                before[-1] = _jumping(before[-1], jump)
+            return tuple(_leading(r, labels, jump) for r in (*before, *after))
         if after:
             after[0] = replace(after[0], labels=labels + after[0].labels)
         elif labels:
             raise UserError(f"labels {labels} would lead nowhere", f"program {self.name}", "keep its last row")
-        jump = self.rows[span.stop - 1].to.get("next")
-        if jump and before and "next" not in before[-1].to:
-            before[-1] = _jumping(before[-1], jump)
         return (*before, *after)
 
     def without(self, name: str) -> "Program":

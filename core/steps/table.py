@@ -1,6 +1,7 @@
 """The compiled table of all steps: the machine code of rows, and the run of a chain of rows."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from gmembench.core.jit import INTERPRETED, chain_runner, compiling, kernel, link_filler
 from gmembench.core.steps.registry import all_steps
@@ -56,8 +57,8 @@ def row_addresses(rows: np.ndarray) -> np.ndarray:
     table = link_addresses()
     addresses = table[rows["step"]]
     for number, codes in enumerate(_fused, len(_functions)):
-        for start in range(len(rows) - len(codes) + 1):
-            here = rows[start : start + len(codes)]
-            if (here["step"] == codes).all() and not here["jump"][:-1].any():
-                addresses[start] = table[number]
+        if len(rows) >= len(codes):
+            steps, jumps = (sliding_window_view(rows[field], len(codes)) for field in ("step", "jump"))
+            begins = (steps == codes).all(axis=1) & ~jumps[:, :-1].any(axis=1)
+            addresses[np.flatnonzero(begins)] = table[number]
     return addresses

@@ -201,3 +201,28 @@ def test_a_folder_without_parts_is_refused(tmp_path: Path) -> None:
     """--path of a folder that holds nothing is a mistake, not an empty answer."""
     with pytest.raises(UserError, match="holds no parts"):
         list_cells("small", [tmp_path])
+
+
+BAD_OPERATIONS = SCENARIO.replace('operations("access", range(8))', 'operations("{program}", {gfn}, actor={actor})')
+
+
+@pytest.mark.parametrize(
+    ("program", "gfn", "actor", "said"),
+    [
+        ("access", 8, 0, "leaves the guest's 8 gfns"),
+        ("access", -1, 0, "leaves the guest's 8 gfns"),
+        ("access", 0, 9, "an actor that is none of 2"),
+        ("access", 0, 1, "a host actor in a vCPU's program"),
+        ("host_access", 0, 0, "a vCPU in a host actor's program"),
+    ],
+)
+def test_operations_that_would_leave_the_world_are_refused(
+    tmp_path: Path, program: str, gfn: int, actor: int, said: str
+) -> None:
+    """Compiled steps check no bounds, so a scenario's operations are checked before they run."""
+    (tmp_path / "scenarios").mkdir()
+    text = BAD_OPERATIONS.format(program=program, gfn=gfn, actor=actor)
+    (tmp_path / "scenarios" / "eight_pages.py").write_text(text)
+    cell = next(c for c in list_cells("small", [tmp_path]) if c.scenario == "eight-pages" and c.reason is None)
+    with pytest.raises(UserError, match=said):
+        prepare(cell, [tmp_path])
