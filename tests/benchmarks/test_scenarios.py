@@ -203,9 +203,6 @@ def test_a_folder_without_parts_is_refused(tmp_path: Path) -> None:
         list_cells("small", [tmp_path])
 
 
-BAD_OPERATIONS = SCENARIO.replace('operations("access", range(8))', 'operations("{program}", {gfn}, actor={actor})')
-
-
 @pytest.mark.parametrize(
     ("program", "gfn", "actor", "said"),
     [
@@ -221,7 +218,8 @@ def test_operations_that_would_leave_the_world_are_refused(
 ) -> None:
     """Compiled steps check no bounds, so a scenario's operations are checked before they run."""
     (tmp_path / "scenarios").mkdir()
-    text = BAD_OPERATIONS.format(program=program, gfn=gfn, actor=actor)
+    made = f'operations("{program}", {gfn}, actor={actor})'
+    text = SCENARIO.replace('operations("access", range(8))', made)
     (tmp_path / "scenarios" / "eight_pages.py").write_text(text)
     cell = next(c for c in list_cells("small", [tmp_path]) if c.scenario == "eight-pages" and c.reason is None)
     with pytest.raises(UserError, match=said):
