@@ -25,10 +25,15 @@ def program(name: str, *blocks: Rows, aside: Rows = ()) -> Program:
 # --- invalidation ---
 
 
-def invalidate_begin(p: str, *, walk: int = BY_GFN, kind: int = 0, add: Rows = (), at: str = "") -> Rows:
-    """INV+: count in, add the range, zap it, flush (kvm_main.c:674-720; guest_memfd.c:132-161)."""
+def invalidate_begin(
+    p: str, *, walk: int = BY_GFN, kind: int = 0, add: Rows = (), place: str = "", site: str = ""
+) -> Rows:
+    """INV+: count in, add the range, zap it, flush (kvm_main.c:674-720; guest_memfd.c:132-161).
+
+    `place` and `site`: the function that takes mmu_lock, unless it is the notifier's.
+    """
     return (
-        row(f"{p}.lock_mmu", step="mmu.lock", at=at),
+        row(f"{p}.lock_mmu", step="mmu.lock", place=place, site=site),
         row(f"{p}.count_inc", step="inval.count_inc"),
         row(f"{p}.range_reset", step="inval.range_reset"),
         row(f"{p}.range_add", step="inval.range_add"),
@@ -43,7 +48,7 @@ def invalidate_begin(p: str, *, walk: int = BY_GFN, kind: int = 0, add: Rows = (
         ),
         row(f"{p}.flush_request", {"clean": f"{p}.unlock_mmu"}, step="flush.request"),
         row(f"{p}.flush_wait", step="flush.wait"),
-        row(f"{p}.unlock_mmu", step="mmu.unlock"),
+        row(f"{p}.unlock_mmu", step="mmu.unlock", place=place, site=site),
     )
 
 
@@ -57,13 +62,13 @@ def yield_rows(p: str) -> Rows:
     )
 
 
-def invalidate_end(p: str) -> Rows:
-    """INV-: bump the sequence, count out (kvm_main.c:772-796)."""
+def invalidate_end(p: str, *, site: str = "") -> Rows:
+    """INV-: bump the sequence, count out (kvm_main.c:772-796). `site`: the function that takes mmu_lock."""
     return (
-        row(f"{p}.lock_mmu", step="mmu.lock"),
+        row(f"{p}.lock_mmu", step="mmu.lock", site=site),
         row(f"{p}.seq_bump", step="inval.seq_bump"),
         row(f"{p}.count_dec", step="inval.count_dec"),
-        row(f"{p}.unlock_mmu", step="mmu.unlock"),
+        row(f"{p}.unlock_mmu", step="mmu.unlock", site=site),
     )
 
 
@@ -201,11 +206,11 @@ def from_vma(failed: str) -> Rows:
     """GUP: the page of a shared gfn; allocate it, or answer a NUMA hint (kvm_main.c:2910-3087, gup.c:818)."""
     return (
         row("gup.fast", {"hit": "L_got"}, at="L_gup"),
-        row("gup.lock_mmap"),
+        row("gup.lock_mmap", step="mm.lock_mmap"),
         row("gup.find_vma", {"none": failed}),
         row("gup.walk", {"absent": "L_in", "protnone": "gup.mig.L_hint", "migrating": "gup.walk"}),
         row("gup.take_ref"),
-        row("gup.unlock_mmap", {"next": "L_got"}),
+        row("gup.unlock_mmap", {"next": "L_got"}, step="mm.unlock_mmap"),
         row("gup.alloc", {"nomem": failed}, at="L_in"),
         row("gup.zero"),
         row("gup.set_pte", {"next": "gup.walk"}),
@@ -216,7 +221,7 @@ def from_vma(failed: str) -> Rows:
 def exits(leave: str = "leave.memory_fault", mmio: str = "leave.mmio") -> Rows:
     """X_*: exits to userspace, each unwinding what is held where it is taken."""
     return (
-        row("unwind.gup_unlock_mmap", {"next": "X_memfault"}, step="gup.unlock_mmap", at="X_unlock_mmap"),
+        row("unwind.gup_unlock_mmap", {"next": "X_memfault"}, step="mm.unlock_mmap", at="X_unlock_mmap"),
         row("leave.mmio", {"next": "X_leave"}, step=mmio, at="X_mmio"),
         row("leave.memory_fault", step=leave, at="X_memfault"),
         row("leave.srcu_unlock", {"next": "END"}, step="srcu.unlock", at="X_leave"),
@@ -242,7 +247,12 @@ def host_access() -> Program:
         (
             row("host.lookup_tlb", {"hit": "L_use"}, at="L_look"),
             row("host.lock_mmap", step="mm.lock_mmap"),
-            row("host.walk", {"absent": "host.alloc", "protnone": "host.mig.L_hint", "migrating": "host.walk"}),
+            row(
+                "host.walk",
+                {"absent": "host.alloc", "protnone": "host.mig.L_hint", "migrating": "host.walk"},
+                step="gup.walk",
+                site="handle_mm_fault",
+            ),
             row("host.fill_tlb"),
             row("host.unlock_mmap", step="mm.unlock_mmap"),
             row("host.use", {"again": "L_look", "done": "END"}, at="L_use"),

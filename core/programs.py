@@ -7,6 +7,7 @@ where each outcome of the step leads: to the next row, to a label, or to another
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import TypedDict
 
 import numpy as np
 
@@ -48,6 +49,13 @@ class Row:
     def phase(self) -> str:
         """The name without its last part."""
         return self.name.rpartition(".")[0]
+
+
+class Where(TypedDict):
+    """A point of the kernel at which a row stands, for the keywords of `row`."""
+
+    place: str
+    site: str
 
 
 def row(

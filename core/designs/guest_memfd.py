@@ -11,10 +11,14 @@ is the order of 6.12, by edits.
 
 from gmembench.core import blocks
 from gmembench.core.parts.zaps import KIND_CONVERTED_FROM, PRIVATE_ONLY
-from gmembench.core.programs import Design, hook, row
+from gmembench.core.programs import Design, Where, hook, row
 from gmembench.core.steps.zap import BY_INDEX
 
 BACKING = (row("fault.choose_backing", {"shared": "L_gup"}),)
+
+BY_ATTRIBUTES = Where(place="kvm-attributes", site="kvm_handle_gfn_range")
+SET_ATTRIBUTES = Where(place="kvm-attributes", site="kvm_vm_set_mem_attributes")
+BY_BIND = Where(place="kvm-memslot", site="kvm_gmem_bind")
 
 ACCESS = blocks.program(
     "access",
@@ -55,23 +59,26 @@ PREFAULT = blocks.program(
 CONVERT = blocks.program(
     "convert",
     (
-        row("convert.lock_slots"),
+        row("convert.lock_slots", step="slot.lock_slots", **SET_ATTRIBUTES),
         row("convert.check_noop", {"same": "L_out"}),
         row("convert.reserve", {"nomem": "L_out"}),
         row("convert.pre.find_slot", {"none": "L_store"}, step="convert.find_slot"),
     ),
     blocks.invalidate_begin(
-        "convert.pre", kind=KIND_CONVERTED_FROM, add=(row("convert.pre.range_add_huge", step="convert.range_add_huge"),)
+        "convert.pre",
+        kind=KIND_CONVERTED_FROM,
+        **BY_ATTRIBUTES,
+        add=(row("convert.pre.range_add_huge", step="convert.range_add_huge"),),
     ),
     (
         row("convert.store_attr", at="L_store"),
         row("convert.post.find_slot", {"none": "L_out"}, step="convert.find_slot_post"),
-        row("convert.post.lock_mmu", step="mmu.lock"),
+        row("convert.post.lock_mmu", step="mmu.lock", **BY_ATTRIBUTES),
         row("convert.post.seq_bump", step="inval.seq_bump"),
         row("convert.post.count_dec", step="inval.count_dec"),
         row("convert.post.update_mixed", step="convert.update_mixed"),
-        row("convert.post.unlock_mmu", step="mmu.unlock"),
-        row("convert.unlock_slots", at="L_out"),
+        row("convert.post.unlock_mmu", step="mmu.unlock", **BY_ATTRIBUTES),
+        row("convert.unlock_slots", step="slot.unlock_slots", at="L_out", **SET_ATTRIBUTES),
     ),
     aside=blocks.yield_rows("convert.pre"),
 )
@@ -83,7 +90,7 @@ PUNCH = blocks.program(
         row("punch.lock_inval", step="gmem.lock_inval"),
         row("punch.start.find_binding", {"none": "L_trunc"}, step="punch.find_binding"),
     ),
-    blocks.invalidate_begin("punch.start", walk=BY_INDEX, kind=PRIVATE_ONLY),
+    blocks.invalidate_begin("punch.start", walk=BY_INDEX, kind=PRIVATE_ONLY, site="kvm_gmem_invalidate_start"),
     (
         row("punch.lock_folio", {"none": "L_end"}, at="L_trunc"),
         row("punch.unmap_host"),
@@ -93,7 +100,7 @@ PUNCH = blocks.program(
         row("punch.unlock_folio", {"again": "L_trunc"}),
         row("punch.end.find_binding", {"none": "L_out"}, step="punch.find_binding", at="L_end"),
     ),
-    blocks.invalidate_end("punch.end"),
+    blocks.invalidate_end("punch.end", site="kvm_gmem_invalidate_end"),
     (
         row("punch.unlock_inval", step="gmem.unlock_inval", at="L_out"),
         row("punch.fdput"),
@@ -120,18 +127,18 @@ ALLOCATE = blocks.program(
 )
 
 BIND = (
-    row("bind.lock_inval"),
+    row("bind.lock_inval", step="gmem.lock_inval", **BY_BIND),
     row("bind.check", {"busy": "X_unlock_inval"}),
     row("bind.store"),
-    row("bind.unlock_inval"),
+    row("bind.unlock_inval", step="gmem.unlock_inval", **BY_BIND),
 )
 
 UNBIND = (
     row("bind.find_file", {"none": "L_free"}),
-    row("bind.lock_inval"),
+    row("bind.lock_inval", step="gmem.lock_inval", **BY_BIND),
     row("bind.erase"),
     row("slot.clear_file"),
-    row("bind.unlock_inval"),
+    row("bind.unlock_inval", step="gmem.unlock_inval", **BY_BIND),
 )
 
 SLOT_CREATE = blocks.slot_create(
@@ -139,7 +146,7 @@ SLOT_CREATE = blocks.slot_create(
     BIND,
     (row("gmem.fput", step="gmem.put_file", place="kvm-memslot"),),
     (
-        row("unwind.unlock_inval", step="bind.unlock_inval", at="X_unlock_inval"),
+        row("unwind.unlock_inval", step="gmem.unlock_inval", at="X_unlock_inval", **BY_BIND),
         row("unwind.unlock_arch", step="slot.unlock_arch", at="X_discard"),
         row("unwind.put_file", step="gmem.put_file", place="kvm-memslot"),
         row("unwind.discard", {"next": "slot.unlock_slots"}, step="slot.discard"),

@@ -1,7 +1,7 @@
 """Bindings between memslots and the guest_memfd file (guest_memfd.c: kvm_gmem_bind, kvm_gmem_unbind)."""
 
 from gmembench.core.errno import EBADF, EEXIST
-from gmembench.core.outcomes import AGAIN, BLOCKED, BUSY, DYING, NEXT, NONE
+from gmembench.core.outcomes import AGAIN, BUSY, DYING, NEXT, NONE
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import FILE_LIVE, LIFE_UNUSED, cache, file, slot
@@ -16,23 +16,6 @@ def fget(w: Record, a: Record, r: Record) -> int:
         return DYING
     file(w, 0)["refs"] += 1
     a["file"] = 0
-    return NEXT
-
-
-@step("kvm-memslot", "lock", "kvm_gmem_bind")
-def lock_inval(w: Record, a: Record, r: Record) -> int:
-    """Take the file's invalidate_lock exclusively: bindings must not change between start and end of a punch."""
-    f = file(w, a["file"])
-    if f["inval_writer"] != 0 or f["inval_readers"] != 0:
-        return BLOCKED
-    f["inval_writer"] = a["number"] + 1
-    return NEXT
-
-
-@step("kvm-memslot", "lock", "kvm_gmem_bind")
-def unlock_inval(w: Record, a: Record, r: Record) -> int:
-    """Drop the invalidate_lock."""
-    file(w, a["file"])["inval_writer"] = 0
     return NEXT
 
 

@@ -1,7 +1,7 @@
 """KVM_SET_MEMORY_ATTRIBUTES: converting a range of gfns (kvm_main.c:2447-2656, mmu.c:8130-8275)."""
 
 from gmembench.core.operations import PRIVATE
-from gmembench.core.outcomes import AGAIN, BLOCKED, NEXT, NONE, SAME
+from gmembench.core.outcomes import AGAIN, NEXT, NONE, SAME
 from gmembench.core.parts.attributes import huge_range_to_add, region_is_mixed, wanted_attr
 from gmembench.core.parts.invalidation import widen
 from gmembench.core.parts.memslots import begin_walk
@@ -9,22 +9,6 @@ from gmembench.core.parts.stage2 import table_index
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import frame, region
-
-
-@step("kvm-attributes", "lock", "kvm_vm_set_mem_attributes")
-def lock_slots(w: Record, a: Record, r: Record) -> int:
-    """Take slots_lock: conversions and memslot changes exclude each other."""
-    if w["slots_lock"] != 0:
-        return BLOCKED
-    w["slots_lock"] = a["number"] + 1
-    return NEXT
-
-
-@step("kvm-attributes", "lock", "kvm_vm_set_mem_attributes")
-def unlock_slots(w: Record, a: Record, r: Record) -> int:
-    """Drop slots_lock."""
-    w["slots_lock"] = 0
-    return NEXT
 
 
 @step("kvm-attributes", "check", "kvm_range_has_memory_attributes", ("same",))

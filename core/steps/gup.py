@@ -1,7 +1,7 @@
 """get_user_pages: the page behind a shared gfn (kvm_main.c:2910-3087, gup.c:818, memory.c:6289-6378)."""
 
 from gmembench.core.errno import ENOMEM
-from gmembench.core.outcomes import ABSENT, AGAIN, BLOCKED, HIT, MIGRATING, NEXT, NOMEM, NONE, PROTNONE
+from gmembench.core.outcomes import ABSENT, AGAIN, HIT, MIGRATING, NEXT, NOMEM, NONE, PROTNONE
 from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.pool import account_shared, put_page, take_page, zero_pages
 from gmembench.core.parts.stage2 import region_head
@@ -21,22 +21,6 @@ def fast(w: Record, a: Record, r: Record) -> int:
     h["refs"] = h["refs"] + 1
     a["order"] = h["order"]
     return HIT
-
-
-@step("mm", "lock", "mmap_read_lock")
-def lock_mmap(w: Record, a: Record, r: Record) -> int:
-    """Take mmap_lock for reading."""
-    if w["mmap_writer"] != 0:
-        return BLOCKED
-    w["mmap_readers"] += 1
-    return NEXT
-
-
-@step("mm", "lock", "mmap_read_unlock")
-def unlock_mmap(w: Record, a: Record, r: Record) -> int:
-    """Drop mmap_lock."""
-    w["mmap_readers"] -= 1
-    return NEXT
 
 
 @step("mm", "check", "find_vma", ("none",))

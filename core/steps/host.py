@@ -1,12 +1,12 @@
 """The VMM's own access to guest memory, through its mapping."""
 
 from gmembench.core.operations import WRITE
-from gmembench.core.outcomes import ABSENT, AGAIN, DONE, HIT, MIGRATING, NEXT, PROTNONE
+from gmembench.core.outcomes import AGAIN, DONE, HIT, NEXT
 from gmembench.core.parts.access import read_content, write_content
-from gmembench.core.parts.vma import host_pfn, hpte_state
+from gmembench.core.parts.vma import host_pfn
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_MIGRATION, HPTE_NONE, HPTE_PROTNONE, tlb
+from gmembench.core.world import tlb
 
 
 @step("vmm", "check", "TLB of the host thread", ("hit",))
@@ -19,23 +19,10 @@ def lookup_tlb(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("mm", "check", "handle_mm_fault", ("absent", "protnone", "migrating"))
-def walk(w: Record, a: Record, r: Record) -> int:
-    """Walk the host page table."""
-    state = hpte_state(w, a["gfn"])
-    if state == HPTE_NONE:
-        return ABSENT
-    if state == HPTE_PROTNONE:
-        return PROTNONE
-    if state == HPTE_MIGRATION:
-        return MIGRATING
-    a["pfn"] = host_pfn(w, a["gfn"])
-    return NEXT
-
-
 @step("vmm", "state", "TLB of the host thread")
 def fill_tlb(w: Record, a: Record, r: Record) -> int:
-    """Cache the translation."""
+    """Cache the translation that the host page table gives."""
+    a["pfn"] = host_pfn(w, a["gfn"])
     t = tlb(w, a["number"] * (w["tlb_mask"] + 1) + (a["gfn"] & w["tlb_mask"]))
     t["gfn"] = a["gfn"]
     t["pfn"] = a["pfn"]
