@@ -15,6 +15,7 @@ from gmembench.benchmarks.cells import Cell, list_cells
 from gmembench.benchmarks.child import Request, add_arguments, check_sources, describe, die, request_from
 from gmembench.benchmarks.prepared import prepare
 from gmembench.core import jit
+from gmembench.core.errors import UserError
 
 
 def kernels_state() -> str:
@@ -43,6 +44,8 @@ def lines(names: Iterable[str], request: Request, timed: bool) -> Iterable[dict[
     for name in names:
         try:
             yield {**count(cells[name], request, timed), "jit": state}
+        except UserError as error:
+            yield {"cell": name, "mistake": [error.what, error.where, error.mend]}
         except Exception as error:  # noqa: BLE001 - one broken cell must not take the others with it
             yield {"cell": name, "error": describe(error)}
 

@@ -18,6 +18,7 @@ import pyperf
 from gmembench.benchmarks import child
 from gmembench.benchmarks.cells import Cell
 from gmembench.benchmarks.progress import Progress
+from gmembench.core.errors import UserError
 
 LOOPS_AT_MOST = 1 << 16
 SETUP_SHARE = 10
@@ -133,9 +134,14 @@ def timed_once(name: str, loops: int, effort: Effort, request: child.Request) ->
 
 
 def count_cells(cells: Sequence[Cell], request: child.Request, timed: bool, outcome: Outcome, show: Progress) -> None:
-    """Fill `outcome.counted`, and `outcome.failed` with the cells that raised or ran no step."""
+    """Fill `outcome.counted`, and `outcome.failed` with the cells that raised or ran no step.
+
+    Raises UserError for a cell whose sizes or operations are a mistake of its author.
+    """
     for line in counted_lines([cell.name for cell in cells], request, timed):
         name = line["cell"]
+        if "mistake" in line:
+            raise UserError(*line["mistake"])
         if "error" not in line and line["counted"]["count.steps"] < 1:
             line["error"] = "it ran no step, so nothing was measured"
         if "error" in line:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from gmembench.benchmarks.cells import PAGE_SIZES, Cell, load_scenarios
 from gmembench.benchmarks.counting import counted_numbers
-from gmembench.benchmarks.scenario import Workload
+from gmembench.benchmarks.scenario import Scenario, Workload
 from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.conformance.design_model import check_design
 from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.errors import UserError
 from gmembench.core.operations import PROGRAMS, check_operations
 from gmembench.core.programs import Code, Design, assemble
 from gmembench.core.world import Geometry, World
@@ -115,13 +116,24 @@ def split_work(work: np.ndarray, design: Design) -> tuple[np.ndarray, dict[str, 
     return work[~lacking], {PROGRAMS[number]: int(counts[number]) for number in numbers if counts[number]}
 
 
+def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> Workload:
+    """The operations of a scenario. Raises UserError if its sizes are absurd."""
+    try:
+        return scenario.build(parameters)
+    except (MemoryError, ValueError, OverflowError) as error:
+        sizes = ", ".join(f"{key}={value}" for key, value in parameters.items())
+        raise UserError(
+            f"cannot be built with {sizes}: {error}", f"scenario {scenario.name}", "mend its sizes"
+        ) from error
+
+
 def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None) -> Prepared:
     """Make an applicable cell ready to run. Raises UserError if its trace cannot be read."""
     name, _, variant = cell.scenario.partition(":")
     scenario = load_scenarios(paths)[name]
     design, hardware = load_designs(paths)[cell.design], load_hardware(paths)[cell.hardware]
     parameters = scenario.parameters(cell.size, variant, trace)
-    workload = scenario.build(parameters)
+    workload = build_workload(scenario, parameters)
     check_operations(
         workload.operations,
         f"scenario {name}",
@@ -130,7 +142,10 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None) -
         actors=workload.vcpus + workload.host_actors,
     )
     work, left_out = split_work(workload.operations, design)
-    geometry = geometry_of(workload, design, hardware.separate_roots, PAGE_SIZES[cell.page_size])
+    try:
+        geometry = geometry_of(workload, design, hardware.separate_roots, PAGE_SIZES[cell.page_size])
+    except UserError as error:
+        raise UserError(error.what, f"scenario {name}, {error.where}", error.mend) from error
     checked = design.private_memory and cell.page_size == "4K"
     source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and checked else None
     return Prepared(parameters, assemble(design, hardware), geometry, work, left_out, source)

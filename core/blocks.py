@@ -5,10 +5,13 @@ path (the yield of a zap, the cancelled entry) come from a function of their own
 """
 
 from gmembench.core.parts.zaps import SHARED_ONLY
-from gmembench.core.programs import Program, Row, elsewhere, hook, row
+from gmembench.core.programs import Program, Row, Where, hook, row
 from gmembench.core.steps.zap import BY_GFN
 
 Rows = tuple[Row, ...]
+
+REPLACING = Where(place="kvm-fault", site="handle_removed_pt")
+UNMAPPED = Where(place="kvm-fault", site="kvm_release_page_unused")
 
 
 def program(name: str, *blocks: Rows, aside: Rows = ()) -> Program:
@@ -54,11 +57,12 @@ def invalidate_begin(
 
 def yield_rows(p: str) -> Rows:
     """A zap that yields: flush, unlock, lock again, go on (tdp_mmu.c:744-793)."""
+    at = Where(place="kvm-invalidate", site="tdp_mmu_iter_cond_resched")
     return (
         row(f"{p}.yield_flush_request", {"clean": f"{p}.yield_unlock"}, step="flush.request"),
         row(f"{p}.yield_flush_wait", step="flush.wait"),
-        row(f"{p}.yield_unlock", step="mmu.unlock"),
-        row(f"{p}.yield_lock", {"next": f"{p}.zap"}, step="mmu.lock"),
+        row(f"{p}.yield_unlock", step="mmu.unlock", **at),
+        row(f"{p}.yield_lock", {"next": f"{p}.zap"}, step="mmu.lock", **at),
     )
 
 
@@ -168,15 +172,25 @@ def map_page(retry: str) -> Rows:
         row("fault.choose_level"),
         row("fault.link_table", {"lost": "L_unlock"}),
         hook("map"),
-        row("fault.set_spte", {"lost": "L_unlock", "frozen": "L_unlock", "same": "L_unlock"}),
+        row(
+            "fault.set_spte",
+            {"lost": "L_unlock", "frozen": "L_unlock", "same": "L_unlock", "replaced": "fault.flush_request"},
+        ),
         row("fault.release_page", at="L_unlock"),
         row("fault.unlock_mmu", {"next": retry}),
     )
 
 
-def drop_page(retry: str) -> Rows:
-    """L_drop: stale before mmu_lock was taken: only the page is let go."""
-    return (row("drop.release_page", {"next": retry}, step="fault.release_page", at="L_drop"),)
+def beside_map(retry: str) -> Rows:
+    """What a fault does aside: the flush when a huge entry replaced small ones, and L_drop, letting the page go.
+
+    L_drop is for faults that were stale before mmu_lock was taken.
+    """
+    return (
+        row("fault.flush_request", {"clean": "L_unlock"}, step="flush.request", **REPLACING),
+        row("fault.flush_wait", {"next": "L_unlock"}, step="flush.wait", **REPLACING),
+        row("drop.release_page", {"next": retry}, step="fault.release_page", at="L_drop", **UNMAPPED),
+    )
 
 
 def migrate(p: str, back: str, done: str) -> Rows:
@@ -232,7 +246,7 @@ def file_exits() -> Rows:
     """X_*: exits out of the file's part of a fault."""
     return (
         row("unwind.unlock_folio", step="gmem.unlock_folio", at="X_unlock_folio"),
-        row("unwind.put_folio", step="fault.release_page"),
+        row("unwind.put_folio", step="fault.release_page", **UNMAPPED),
         row("unwind.put_file", {"next": "X_memfault"}, step="gmem.put_file", at="X_fput"),
     )
 
@@ -314,19 +328,14 @@ def slot_wait(p: str, number: str, publish: str) -> Rows:
 
 def zap_slot_leaves() -> Rows:
     """Zap the memslot's leaves one by one: VMs that can have private memory."""
+    at = Where(place=KVM_MEMSLOT, site="kvm_mmu_zap_memslot")
     return (
         row("slot.begin_zap"),
-        *elsewhere(
-            (
-                row("slot.lock_mmu", step="mmu.lock"),
-                row("slot.zap", {"slot": "slot.zap", "yield": "slot.yield_flush_request"}, step="zap.gfn", may_yield=1),
-                row("slot.flush_request", {"clean": "slot.unlock_mmu"}, step="flush.request"),
-                row("slot.flush_wait", step="flush.wait"),
-                row("slot.unlock_mmu", step="mmu.unlock"),
-            ),
-            KVM_MEMSLOT,
-            "kvm_mmu_zap_memslot",
-        ),
+        row("slot.lock_mmu", step="mmu.lock", **at),
+        row("slot.zap", {"slot": "slot.zap", "yield": "slot.yield_flush_request"}, step="zap.gfn", may_yield=1),
+        row("slot.flush_request", {"clean": "slot.unlock_mmu"}, step="flush.request"),
+        row("slot.flush_wait", step="flush.wait"),
+        row("slot.unlock_mmu", step="mmu.unlock", **at),
     )
 
 

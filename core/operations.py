@@ -34,7 +34,7 @@ PRIVATE = 2
 OPERATION = np.dtype(
     [
         ("time_ns", "i8"),  # nanoseconds since the first event of the trace; 0 if generated
-        ("gfn", "i8"),  # first gfn of the range (slot programs: ignored)
+        ("gfn", "i8"),  # first gfn of the range; slot_create: of the memslot; slot_delete: ignored
         ("count", "i8"),  # gfns in the range, at least 1
         ("line", "i4"),  # line of the trace it came from; 0 if generated
         ("program", "u1"),  # index in PROGRAMS

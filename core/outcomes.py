@@ -35,14 +35,13 @@ OUTCOMES = (
     "migrating",
     "extra",
     "inaccessible",
-    "nested",
+    "replaced",
     "clean",
     "slot",
     "overlap",
     "root",
     "beyond",
     "retry",
-    "local",
     "denied",
 )
 """Names of all outcomes; the index is the code that a step returns."""
@@ -82,14 +81,13 @@ OUTCOMES = (
     MIGRATING,
     EXTRA,
     INACCESSIBLE,
-    NESTED,
+    REPLACED,
     CLEAN,
     SLOT,
     OVERLAP,
     ROOT,
     BEYOND,
     RETRY,
-    LOCAL,
     DENIED,
 ) = range(len(OUTCOMES))
 

@@ -29,11 +29,11 @@ ATTR_PRIVATE = 1
 
 # --- page ---
 PAGE_FREE, PAGE_FILE, PAGE_ANON = 0, 1, 2
-PG_IN_MAPPING, PG_UPTODATE, PG_LRU_BATCH, PG_POISONED = 1, 2, 4, 8
+PG_IN_MAPPING, PG_UPTODATE, PG_POISONED = 1, 2, 8
 CONTENT_ZERO, CONTENT_DATA, CONTENT_JUNK = 0, 1, 2
 
 # --- life of an object ---
-LIFE_UNUSED, LIFE_BUILDING, LIFE_READY, LIFE_INVALID, LIFE_GONE, LIFE_FREED = 0, 1, 2, 3, 4, 5
+LIFE_UNUSED, LIFE_BUILDING, LIFE_READY, LIFE_INVALID, LIFE_FREED = 0, 1, 2, 3, 5
 FILE_LIVE, FILE_DYING, FILE_FREED = 0, 1, 2
 
 # --- vCPU ---
@@ -82,13 +82,13 @@ PAGE = np.dtype(
         ("content_gfn", "u4"),
         ("content_gen", "u2"),
         ("content", "u1"),  # CONTENT_*
-        ("hw", "u1"),  # owner table of the hardware
+        ("hw", "u1"),  # owner table of the hardware; `none` keeps none
     ]
 )
 """A physical page."""
 
-REGION = np.dtype([("mixed", "u1"), ("table", "u1"), ("rmap", "u2")])
-"""A region of one level: mixed attributes (a flag), page table linked below it."""
+REGION = np.dtype([("mixed", "u1"), ("tables", "u1")])
+"""A region of one level: mixed attributes (a flag), page tables linked below it, a bit for each root."""
 
 TLB = np.dtype([("gfn", "i4"), ("pfn", "u4"), ("generation", "i4")])
 """A cached translation of a vCPU or of a host thread; valid if its generation is its owner's."""
@@ -100,7 +100,7 @@ SLOT = np.dtype(
         ("number", "u1"),  # slot number of the VMM
         ("active", "u1"),  # in the active set
         ("bound", "u1"),  # in the file's bindings
-        ("gmem_only", "u1"),  # all faults go to the file
+        ("gmem_only", "u1"),  # all faults go to the file: memslots of a file with mmap, which no design has yet
         ("twin", "u1"),  # INVALID copy: the object it was copied from
         ("file", "i2"),  # guest_memfd file; -1 none
         ("base", "i8"),  # first gfn

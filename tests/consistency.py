@@ -166,15 +166,16 @@ def stage2(world: World) -> Iterator[str]:
 
 def tables(world: World) -> Iterator[str]:
     """Every entry hangs below linked page tables, and the count of tables is right."""
-    linked, shift = world.arrays["regions"]["table"], world["region_shift"]
-    if int(linked.sum()) != world["tables"]:
-        yield f"{world['tables']} tables are counted, {int(linked.sum())} are linked"
+    linked, shift = world.arrays["regions"]["tables"], world["region_shift"]
+    count = int(np.bitwise_count(linked).sum())
+    if count != world["tables"]:
+        yield f"{world['tables']} tables are counted, {count} are linked"
     bits = world.arrays["frames"]["spte"]["bits"]
     for gfn, root in np.argwhere(bits).tolist():
         above = [world["regions_3"] + (gfn >> 2 * shift), world["regions_4"] + (gfn >> 3 * shift)]
         if not bits[gfn, root] & SPTE_HUGE:
             above.append(gfn >> shift)
-        if not all(linked[i] for i in above):
+        if not all(linked[i] >> root & 1 for i in above):
             yield f"the entry of gfn {gfn} hangs below a table that is not linked"
 
 

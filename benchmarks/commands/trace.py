@@ -24,9 +24,10 @@ def trace() -> None:
 @trace.command()
 @click.argument("file", type=options.existing_file)
 @click.option("--check", "design", metavar="DESIGN", help="Compare with what this design would have mapped and zapped.")
+@options.paths
 @options.as_json
 @options.quiet
-def show(file: Path, design: str | None, as_json: bool, quiet: bool) -> int:
+def show(file: Path, design: str | None, paths: tuple[Path, ...], as_json: bool, quiet: bool) -> int:
     """Show the events, conversions and memory of a trace: text of tracefs, trace-cmd or perf, also compressed.
 
     With --check the exit code is 0 if the design agrees, 1 if it does not, 4 if the trace cannot judge.
@@ -36,7 +37,7 @@ def show(file: Path, design: str | None, as_json: bool, quiet: bool) -> int:
       gmembench trace show kvm.trace.xz --check guest-memfd
     """
     if design is not None:
-        return show_check(file, design, as_json, quiet)
+        return show_check(file, design, paths, as_json, quiet)
     from rich.console import Console
 
     from gmembench.benchmarks import trace_show
@@ -45,11 +46,11 @@ def show(file: Path, design: str | None, as_json: bool, quiet: bool) -> int:
     return 0
 
 
-def show_check(file: Path, name: str, as_json: bool, quiet: bool) -> int:
+def show_check(file: Path, name: str, paths: tuple[Path, ...], as_json: bool, quiet: bool) -> int:
     """Compare a design with a trace and print the verdict. Raises UserError for an unknown design."""
     from gmembench.core.catalog import load_designs, load_hardware
 
-    designs = load_designs()
+    designs = load_designs(paths)
     if name not in designs:
         raise UserError("no such design", f"--check {name}", f"choose one of {', '.join(designs)}")
     from rich.console import Console

@@ -543,18 +543,18 @@ STEP int fault_choose_level(machine m, struct actor *a)
 STEP int fault_link_table(machine m, struct actor *a)
 {
 	const struct spte *entry;
-	int64_t level;
+	int64_t level, bit = 1 << root_of(m, a);
 
 	if (m->w->shared_order && a->level == 1 &&
 	    m->frames[region_head(m, a->gfn)].spte[root_of(m, a)].bits & SPTE_HUGE) {
 		a->stale = 1;
 		return LOST;
 	}
-	if (!m->regions[table_index(m, a->level + 1, a->gfn)].table) {
+	if (!(m->regions[table_index(m, a->level + 1, a->gfn)].tables & bit)) {
 		level = 4;
-		while (m->regions[table_index(m, level, a->gfn)].table)
+		while (m->regions[table_index(m, level, a->gfn)].tables & bit)
 			level--;
-		m->regions[table_index(m, level, a->gfn)].table = 1;
+		m->regions[table_index(m, level, a->gfn)].tables |= bit;
 		m->w->tables++;
 		return AGAIN;
 	}

@@ -19,6 +19,7 @@ BACKING = (row("fault.choose_backing", {"shared": "L_gup"}),)
 BY_ATTRIBUTES = Where(place="kvm-attributes", site="kvm_handle_gfn_range")
 SET_ATTRIBUTES = Where(place="kvm-attributes", site="kvm_vm_set_mem_attributes")
 BY_BIND = Where(place="kvm-memslot", site="kvm_gmem_bind")
+BY_UNBIND = Where(place="kvm-memslot", site="kvm_gmem_unbind")
 
 ACCESS = blocks.program(
     "access",
@@ -29,7 +30,7 @@ ACCESS = blocks.program(
     blocks.map_page("ENTER"),
     aside=(
         *blocks.from_vma("X_unlock_mmap"),
-        *blocks.drop_page("ENTER"),
+        *blocks.beside_map("ENTER"),
         *blocks.cancel(),
         *blocks.file_exits(),
         *blocks.exits(),
@@ -45,11 +46,11 @@ PREFAULT = blocks.program(
     blocks.map_page("prefault.check_result"),
     (
         row("prefault.already_mapped", at="L_fixed"),
-        row("prefault.check_result", {"retry": "HEAD", "again": "HEAD", "done": "X_leave"}),
+        row("prefault.check_result", {"retry": "HEAD", "again": "prefault.load_root", "done": "X_leave"}),
     ),
     aside=(
         *blocks.from_vma("X_unlock_mmap"),
-        *blocks.drop_page("prefault.check_result"),
+        *blocks.beside_map("prefault.check_result"),
         row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
         *blocks.file_exits(),
         *blocks.exits("leave.prefault_failed", "leave.prefault_mmio"),
@@ -86,7 +87,7 @@ CONVERT = blocks.program(
 PUNCH = blocks.program(
     "punch",
     (
-        row("punch.fdget", {"dying": "END"}),
+        row("punch.fdget", {"dying": "END"}, value=1),
         row("punch.lock_inval", step="gmem.lock_inval"),
         row("punch.start.find_binding", {"none": "L_trunc"}, step="punch.find_binding"),
     ),
@@ -98,7 +99,13 @@ PUNCH = blocks.program(
         hook("reclaim"),
         row("punch.put_folio"),
         row("punch.unlock_folio", {"again": "L_trunc"}),
-        row("punch.end.find_binding", {"none": "L_out"}, step="punch.find_binding", at="L_end"),
+        row(
+            "punch.end.find_binding",
+            {"none": "L_out"},
+            step="punch.find_binding",
+            at="L_end",
+            site="kvm_gmem_invalidate_end",
+        ),
     ),
     blocks.invalidate_end("punch.end", site="kvm_gmem_invalidate_end"),
     (
@@ -113,8 +120,8 @@ ALLOCATE = blocks.program(
     "allocate",
     (
         row("allocate.fdget", {"dying": "END"}, step="punch.fdget"),
+        row("allocate.check_range", {"beyond": "allocate.fdput"}, step="gmem.check_range"),
         row("allocate.lock_inval", step="gmem.lock_inval_shared"),
-        row("allocate.check_range", {"beyond": "L_out"}, step="gmem.check_range"),
         row("allocate.lock_folio", {"absent": "L_alloc"}, step="gmem.lock_folio", at="L_look"),
         row("allocate.recheck_mapping", {"truncated": "L_look", "next": "L_have"}, step="gmem.recheck_mapping"),
         row("allocate.alloc_folio", {"nomem": "X_nomem", "raced": "L_look"}, step="gmem.alloc_folio", at="L_alloc"),
@@ -129,16 +136,16 @@ ALLOCATE = blocks.program(
 BIND = (
     row("bind.lock_inval", step="gmem.lock_inval", **BY_BIND),
     row("bind.check", {"busy": "X_unlock_inval"}),
-    row("bind.store"),
+    row("bind.store", {"nomem": "X_erase"}),
     row("bind.unlock_inval", step="gmem.unlock_inval", **BY_BIND),
 )
 
 UNBIND = (
     row("bind.find_file", {"none": "L_free"}),
-    row("bind.lock_inval", step="gmem.lock_inval", **BY_BIND),
+    row("bind.lock_inval", step="gmem.lock_inval", **BY_UNBIND),
     row("bind.erase"),
     row("slot.clear_file"),
-    row("bind.unlock_inval", step="gmem.unlock_inval", **BY_BIND),
+    row("bind.unlock_inval", step="gmem.unlock_inval", **BY_UNBIND),
 )
 
 SLOT_CREATE = blocks.slot_create(
@@ -146,6 +153,7 @@ SLOT_CREATE = blocks.slot_create(
     BIND,
     (row("gmem.fput", step="gmem.put_file", place="kvm-memslot"),),
     (
+        row("unwind.erase", step="bind.rollback", at="X_erase"),
         row("unwind.unlock_inval", step="gmem.unlock_inval", at="X_unlock_inval", **BY_BIND),
         row("unwind.unlock_arch", step="slot.unlock_arch", at="X_discard"),
         row("unwind.put_file", step="gmem.put_file", place="kvm-memslot"),
@@ -192,10 +200,13 @@ DESIGN = Design(
 )
 
 ORDER_6_12 = DESIGN.edited(
-    "guest-memfd-6.12",
+    "guest-memfd-6-12",
     access=ACCESS.swapped("fault.release_page", "fault.unlock_mmu"),
     prefault=PREFAULT.swapped("fault.release_page", "fault.unlock_mmu").redirected(
         "fault.check_slot", "invalid", "prefault.check_result"
     ),
 )
-"""Linux 6.12: the page is released after mmu_lock is dropped, and a prefault retries on an INVALID memslot."""
+"""Linux 6.12: the page is released after mmu_lock is dropped, and a prefault retries on an INVALID memslot.
+
+Not in it: reserving attributes also when they are cleared, and storing bindings before the memslot is prepared.
+"""

@@ -14,7 +14,7 @@ ACCESS = blocks.program(
     blocks.head("ENTER", attributes=False),
     blocks.from_vma("X_unlock_mmap"),
     blocks.map_page("ENTER"),
-    aside=(*blocks.drop_page("ENTER"), *blocks.cancel(), *blocks.exits()),
+    aside=(*blocks.beside_map("ENTER"), *blocks.cancel(), *blocks.exits()),
 ).redirected("fault.try_fast", "fixed", "ENTER")
 
 PREFAULT = blocks.program(
@@ -25,10 +25,10 @@ PREFAULT = blocks.program(
     blocks.map_page("prefault.check_result"),
     (
         row("prefault.already_mapped", at="L_fixed"),
-        row("prefault.check_result", {"retry": "HEAD", "again": "HEAD", "done": "X_leave"}),
+        row("prefault.check_result", {"retry": "HEAD", "again": "prefault.load_root", "done": "X_leave"}),
     ),
     aside=(
-        *blocks.drop_page("prefault.check_result"),
+        *blocks.beside_map("prefault.check_result"),
         row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
         *blocks.exits("leave.prefault_failed", "leave.prefault_mmio"),
     ),
@@ -36,7 +36,7 @@ PREFAULT = blocks.program(
 
 PUNCH = blocks.program(
     "punch",
-    (row("mm.lock_mmap"),),
+    (row("madvise.called", step="mm.called"), row("mm.lock_mmap")),
     blocks.notify_begin(),
     (row("mm.clear_pte"),),
     blocks.notify_end(),

@@ -5,6 +5,7 @@ from gmembench.core.views import Record
 from gmembench.core.world import (
     ATTR_PRIVATE,
     CONTENT_DATA,
+    ORACLE_PUNCHING,
     ORACLE_ZERO_PRIVATE,
     ORACLE_ZERO_SHARED,
     PAGE_FILE,
@@ -39,3 +40,19 @@ def read_content(w: Record, a: Record) -> None:
     a["content"] = p["content"]
     a["content_gfn"] = p["content_gfn"]
     a["content_gen"] = p["content_gen"]
+
+
+@part
+def tell_punching(w: Record, a: Record) -> None:
+    """Tell the oracle that the operation's range is being emptied: old data or zeros may be read meanwhile."""
+    for gfn in range(a["first"], min(a["end"], w["frames_n"])):
+        f = frame(w, gfn)
+        f["oracle"] = f["oracle"] | ORACLE_PUNCHING
+
+
+@part
+def tell_punched(w: Record, a: Record, zero: int) -> None:
+    """Tell the oracle that the range was emptied: the copy that the flag `zero` names reads zero from now on."""
+    for gfn in range(a["first"], min(a["end"], w["frames_n"])):
+        f = frame(w, gfn)
+        f["oracle"] = (f["oracle"] & ~ORACLE_PUNCHING) | zero

@@ -4,7 +4,7 @@ from gmembench.core.jit import part
 from gmembench.core.operations import PRIVATE
 from gmembench.core.parts.stage2 import region_mixed, table_index
 from gmembench.core.views import Record
-from gmembench.core.world import ATTR_PRIVATE, frame, region
+from gmembench.core.world import ATTR_PRIVATE, frame, region, slot
 
 
 @part
@@ -15,16 +15,21 @@ def wanted_attr(a: Record) -> int:
 
 @part
 def huge_range_to_add(w: Record, a: Record, which: int) -> int:
-    """First gfn of the region cut by a request: 0 head and 1 tail at 2M, 2 and 3 at 1G. -1 if none is to add."""
+    """First gfn of the region cut by the request in this memslot: 0 head, 1 tail at 2M, 2 and 3 at 1G; -1 for none.
+
+    A region that the memslot does not hold whole is never mapped huge, so it is not added.
+    """
+    s = slot(w, a["range_slot"])
     level = 2 + (which >> 1)
     size = 1 << (w["region_shift"] * (level - 1))
     at_tail = which & 1
-    edge = a["end"] - 1 if at_tail else a["first"]
+    edge = a["stop"] - 1 if at_tail else a["cursor"]
     first = edge // size * size
-    if at_tail and first == a["first"] // size * size:
+    if at_tail and first == a["cursor"] // size * size:
         return -1
-    covered = a["first"] <= first and first + size <= a["end"]
-    if covered or region_mixed(w, level, first):
+    covered = a["cursor"] <= first and first + size <= a["stop"]
+    inside = s["base"] <= first and first + size <= s["base"] + s["npages"]
+    if covered or not inside or region_mixed(w, level, first):
         return -1
     return first
 

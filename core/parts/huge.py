@@ -2,7 +2,7 @@
 
 from gmembench.core.jit import part
 from gmembench.core.views import Record
-from gmembench.core.world import REQUEST_TLB_FLUSH, actor, page, region, spte
+from gmembench.core.world import SPTE_PRESENT, page, region, spte
 
 
 @part
@@ -15,16 +15,18 @@ def block_head(w: Record, pfn: int) -> int:
 
 
 @part
-def unlink_small_entries(w: Record, first: int, root: int) -> None:
-    """Free the table below a region that gets a huge entry: its small entries go, vCPUs are asked to flush."""
-    below = region(w, first >> w["region_shift"])
-    if below["table"] == 0:
-        return
-    below["table"] = 0
+def unlink_small_entries(w: Record, first: int, root: int) -> int:
+    """Free the table below a region that gets a huge entry; return how many small entries were present in it."""
+    below, bit = region(w, first >> w["region_shift"]), 1 << root
+    if below["tables"] & bit == 0:
+        return 0
+    below["tables"] = below["tables"] & ~bit
     w["tables"] -= 1
+    present = 0
     for gfn in range(first, first + (1 << w["region_shift"])):
         entry = spte(w, gfn, root)
+        if entry["bits"] & SPTE_PRESENT:
+            present += 1
         entry["bits"] = 0
         entry["pfn"] = 0
-    for i in range(w["vcpus"]):
-        actor(w, i)["requests"] |= REQUEST_TLB_FLUSH
+    return present

@@ -6,8 +6,11 @@ from gmembench.core.world import region
 
 
 @part
-def drop_tables(w: Record) -> None:
-    """Free every page table."""
+def drop_tables(w: Record, root: int) -> None:
+    """Free every page table below a root."""
+    bit = 1 << root
     for i in range(w["regions_n"]):
-        region(w, i)["table"] = 0
-    w["tables"] = 0
+        r = region(w, i)
+        if r["tables"] & bit:
+            r["tables"] = r["tables"] & ~bit
+            w["tables"] -= 1

@@ -83,7 +83,7 @@ def clear_entry(w: Record, gfn: int, root: int) -> int:
 @part
 def region_empty(w: Record, gfn: int) -> bool:
     """Whether nothing can be mapped in the region of a gfn: no table below it and no huge entry."""
-    if region(w, gfn >> w["region_shift"])["table"] != 0:
+    if region(w, gfn >> w["region_shift"])["tables"] != 0:
         return False
     return (
         w["shared_order"] == 0

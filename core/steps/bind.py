@@ -31,7 +31,7 @@ def check(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-memslot", "state", "xa_store_range")
+@step("kvm-memslot", "state", "xa_store_range", ("nomem",), guards="errors of the xarray: the model stores in place")
 def store(w: Record, a: Record, r: Record) -> int:
     """Store the binding of one index."""
     s = slot(w, a["new_slot"])
@@ -66,5 +66,19 @@ def erase(w: Record, a: Record, r: Record) -> int:
     s["bound"] = 0
     a["index"] += 1
     if a["index"] < s["pgoff"] + s["npages"]:
+        return AGAIN
+    return NEXT
+
+
+@step("kvm-memslot", "state", "xa_store_range")
+def rollback(w: Record, a: Record, r: Record) -> int:
+    """Erase the bindings that were stored before one failed, the last one first."""
+    s = slot(w, a["new_slot"])
+    s["bound"] = 0
+    if a["index"] > s["pgoff"]:
+        a["index"] -= 1
+        c = cache(w, a["index"])
+        c["slot"] = 0
+        c["tag"] = 0
         return AGAIN
     return NEXT

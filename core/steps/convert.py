@@ -58,7 +58,7 @@ def range_add_huge(w: Record, a: Record, r: Record) -> int:
         first = huge_range_to_add(w, a, a["round"])
         if first >= 0:
             level = 2 + (a["round"] >> 1)
-            widen(w, first, min(first + (1 << (w["region_shift"] * (level - 1))), w["frames_n"]))
+            widen(w, first, first + (1 << (w["region_shift"] * (level - 1))))
         a["round"] += 1
         return AGAIN
     return NEXT

@@ -11,6 +11,7 @@ from gmembench.core.outcomes import (
     MMIO,
     NEXT,
     NONE,
+    REPLACED,
     ROOT,
     SAME,
     SHARED,
@@ -170,12 +171,13 @@ def link_table(w: Record, a: Record, r: Record) -> int:
     if w["shared_order"] != 0 and a["level"] == 1 and under_huge_entry(w, gfn, root_of(w, a)):
         a["stale"] = 1
         return LOST
-    lowest = region(w, table_index(w, a["level"] + 1, gfn))
-    if lowest["table"] == 0:
+    bit = 1 << root_of(w, a)
+    if region(w, table_index(w, a["level"] + 1, gfn))["tables"] & bit == 0:
         level = 4
-        while region(w, table_index(w, level, gfn))["table"] != 0:
+        while region(w, table_index(w, level, gfn))["tables"] & bit != 0:
             level -= 1
-        region(w, table_index(w, level, gfn))["table"] = 1
+        missing = region(w, table_index(w, level, gfn))
+        missing["tables"] = missing["tables"] | bit
         w["tables"] += 1
         return AGAIN
     entry = spte(w, gfn if a["level"] == 1 else region_head(w, gfn), root_of(w, a))
@@ -184,9 +186,12 @@ def link_table(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-fault", "spte-bits", "tdp_mmu_map_handle_target_level", ("lost", "frozen", "same"))
+@step("kvm-fault", "spte-bits", "tdp_mmu_map_handle_target_level", ("lost", "frozen", "same", "replaced"))
 def set_spte(w: Record, a: Record, r: Record) -> int:
-    """Compare and exchange the leaf entry against what was read; a lost race retries."""
+    """Compare and exchange the leaf entry against what was read; a lost race retries.
+
+    A huge entry replaces the small ones below it, which asks for a flush.
+    """
     first = a["gfn"] if a["level"] == 1 else region_head(w, a["gfn"])
     entry = spte(w, first, root_of(w, a))
     if entry["bits"] & SPTE_FROZEN:
@@ -200,9 +205,11 @@ def set_spte(w: Record, a: Record, r: Record) -> int:
     if entry["bits"] == SPTE_PRESENT | huge and entry["pfn"] == pfn:
         return SAME
     if a["level"] == 2:
-        unlink_small_entries(w, first, root_of(w, a))
+        a["zapped"] = unlink_small_entries(w, first, root_of(w, a))
     entry["bits"] = SPTE_PRESENT | huge
     entry["pfn"] = pfn
+    if a["level"] == 2 and a["zapped"] != 0:
+        return REPLACED
     return NEXT
 
 

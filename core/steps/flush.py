@@ -21,9 +21,10 @@ def request(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-invalidate", "flush", "kvm_make_all_cpus_request")
 def wait(w: Record, a: Record, r: Record) -> int:
-    """Wait until each kicked vCPU has left the guest. Its TLB is flushed at its next entry."""
+    """Wait until each kicked vCPU has left the guest. Its TLB is flushed at its next entry; nothing is owed then."""
     for i in range(w["vcpus"]):
         v = actor(w, i)
         if v["kicked"] != 0 and v["mode"] == IN_GUEST:
             return BLOCKED
+    a["zapped"] = 0
     return NEXT

@@ -1,6 +1,7 @@
 """What the memory management of the host does to the VMA: unmap, NUMA hints, freeing after the flush."""
 
 from gmembench.core.outcomes import AGAIN, BLOCKED, BUSY, NEXT
+from gmembench.core.parts.access import tell_punched, tell_punching
 from gmembench.core.parts.pool import account_shared, put_page
 from gmembench.core.parts.stage2 import region_end
 from gmembench.core.parts.vma import count_double, hpte_gfn, split_host_entry
@@ -121,8 +122,13 @@ def restore_pte(w: Record, a: Record, r: Record) -> int:
 @step("vmm", "state", "madvise returns")
 def returned(w: Record, a: Record, r: Record) -> int:
     """The VMM knows from here on that the range of the VMA reads zero: told to the oracle."""
-    for gfn in range(a["first"], a["end"]):
-        f = frame(w, gfn)
-        f["oracle"] = f["oracle"] | ORACLE_ZERO_SHARED
+    tell_punched(w, a, ORACLE_ZERO_SHARED)
     a["result"] = 0
+    return NEXT
+
+
+@step("vmm", "state", "madvise is called")
+def called(w: Record, a: Record, r: Record) -> int:
+    """The VMM asks for the range to be emptied: told to the oracle."""
+    tell_punching(w, a)
     return NEXT

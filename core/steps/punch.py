@@ -2,23 +2,29 @@
 
 from gmembench.core.errno import EBADF
 from gmembench.core.outcomes import AGAIN, BLOCKED, DYING, NEXT, NONE
+from gmembench.core.parts.access import tell_punched, tell_punching
 from gmembench.core.parts.memslots import begin_walk
 from gmembench.core.parts.pool import account_double, account_private, put_page
 from gmembench.core.parts.vma import host_backed
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import FILE_LIVE, ORACLE_ZERO_PRIVATE, PG_IN_MAPPING, cache, file, frame, page
+from gmembench.core.world import FILE_LIVE, ORACLE_ZERO_PRIVATE, PG_IN_MAPPING, cache, file, page
 
 
 @step("vmm", "refcount", "fdget", ("dying",))
 def fdget(w: Record, a: Record, r: Record) -> int:
-    """The VMM's call on the file descriptor holds the file, if it is still open."""
+    """The VMM's call on the file descriptor holds the file, if it is still open.
+
+    Operand `value` 1: the call punches, which the oracle is told.
+    """
     if file(w, 0)["life"] != FILE_LIVE:
         a["result"] = EBADF
         return DYING
     file(w, 0)["refs"] += 1
     a["file"] = 0
     a["index"] = a["first"]
+    if r["value"] != 0:
+        tell_punching(w, a)
     return NEXT
 
 
@@ -94,8 +100,6 @@ def unlock_folio(w: Record, a: Record, r: Record) -> int:
 @step("vmm", "state", "fallocate returns")
 def returned(w: Record, a: Record, r: Record) -> int:
     """The VMM knows from here on that the range reads zero: told to the oracle."""
-    for gfn in range(a["first"], min(a["end"], w["frames_n"])):
-        f = frame(w, gfn)
-        f["oracle"] = f["oracle"] | ORACLE_ZERO_PRIVATE
+    tell_punched(w, a, ORACLE_ZERO_PRIVATE)
     a["result"] = 0
     return NEXT

@@ -59,5 +59,5 @@ def zap(w: Record, a: Record, r: Record) -> int:
         a["cursor"] = gfn + 1
     if a["cursor"] < w["frames_n"]:
         return AGAIN
-    drop_tables(w)
+    drop_tables(w, old)
     return NEXT

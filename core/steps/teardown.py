@@ -33,7 +33,8 @@ def zap_all(w: Record, a: Record, r: Record) -> int:
         a["cursor"] = gfn + 1
     if a["cursor"] < w["frames_n"]:
         return AGAIN
-    drop_tables(w)
+    drop_tables(w, 0)
+    drop_tables(w, 1)
     return NEXT
 
 
