@@ -27,6 +27,9 @@ SLOT_DEFAULTS = (-1, -1, 0, 0, 0, -1, 0)
 
 PAGE_SHIFT = 12
 
+LONGEST_NAME = 64
+"""Characters of the name of an event."""
+
 LONGEST_WORD = 1 << 20
 _DECIMAL = {"vcpu": 4, "level": 2, "code:d": 9}
 

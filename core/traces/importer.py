@@ -1,5 +1,8 @@
 """From blocks of text to an Events: cuts lines, chooses the parser for each, and grows the record array."""
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +10,9 @@ from gmembench.core.errors import UserError
 from gmembench.core.traces.events import EVENT, EVENT_KINDS, Events
 from gmembench.core.traces.formats import complete
 from gmembench.core.traces.text import TextParser
+
+if TYPE_CHECKING:
+    from gmembench.core.traces.lines import Stretch
 
 BLOCK_BYTES = 1 << 21
 
@@ -20,27 +26,37 @@ COMPILE_FROM_BYTES = 1 << 22
 
 
 class _Records:
-    """An EVENT array that grows."""
+    """An EVENT array that grows. Events come as printed; `complete` makes them whole, once a block."""
 
     def __init__(self) -> None:
         self.array = np.zeros(ROOM_EVENTS, dtype=EVENT)
         self.count = 0
+        self._completed = 0
+        self._awaited: list[int] = []
 
-    def room(self, wanted: int) -> npt.NDArray[np.void]:
-        """The free records, at least `wanted`, zeroed. Not to be kept: growing moves the array."""
-        if self.array.size - self.count < wanted:
-            self.array.resize(self.count * 3 // 2 + wanted, refcheck=False)
+    def room(self) -> npt.NDArray[np.void]:
+        """The free records, zeroed, ROOM_EVENTS or more. Not to be kept: growing moves the array."""
+        if self.array.size - self.count < ROOM_EVENTS:
+            self.array.resize(self.count * 3 // 2 + ROOM_EVENTS, refcheck=False)
         return self.array[self.count :]
 
-    def add(self, events: npt.NDArray[np.void]) -> None:
-        """Append events as printed, and complete them."""
-        self.room(len(events))[: len(events)] = events
-        self.keep(len(events))
-
     def keep(self, count: int) -> None:
-        """The first `count` free records hold events as printed now: complete them."""
-        complete(self.array[self.count : self.count + count])
+        """The first `count` free records hold events now."""
         self.count += count
+
+    def await_events(self, number: int) -> None:
+        """Set free records aside until `number` are: `complete` is to bring that many events."""
+        for _ in range(number - len(self._awaited)):
+            self.room()
+            self._awaited.append(self.count)
+            self.count += 1
+
+    def complete(self, awaited: npt.NDArray[np.void]) -> None:
+        """Put the awaited events in their places, and complete all that came since the last call."""
+        self.array[np.array(self._awaited, dtype=np.int64)] = awaited
+        self._awaited = []
+        complete(self.array[self._completed : self.count])
+        self._completed = self.count
 
 
 def _can_compile() -> bool:
@@ -83,7 +99,7 @@ class Importer:
             self._lines += 1
             self._text.feed(self._rest, self._lines, terminated=False)
         self._text.finish()
-        self._records.add(self._text.take())
+        self._complete()
         records, text = self._records, self._text
         records.array.resize(records.count, refcheck=False)
         met = np.bincount(records.array["kind"], minlength=len(EVENT_KINDS))
@@ -104,11 +120,15 @@ class Importer:
         else:
             self._parse_text(text)
 
+    def _complete(self) -> None:
+        self._records.await_events(len(self._text.rows))
+        self._records.complete(self._text.take())
+
     def _parse_text(self, text: bytes) -> None:
         for line in text.split(b"\n")[:-1]:
             self._lines += 1
             self._text.feed(line, self._lines)
-        self._records.add(self._text.take())
+        self._complete()
 
     def _parse_compiled(self, text: bytes) -> None:
         """Let the compiled parser read until it refuses a line, the text parser read that one, and so on."""
@@ -117,23 +137,27 @@ class Importer:
         parser, block, at = LineParser(), np.frombuffer(text, dtype=np.uint8), 0
         while at < len(text):
             if not self._text.waiting:
-                room = self._records.room(ROOM_EVENTS)
-                at, count = parser.parse(block, at, self._lines + 1, room)
-                if count:
-                    self._taken(text, at, room[count - 1], count)
-                if at == len(text) or count == len(room):
+                room = self._records.room()
+                stretch = parser.parse(block, at, self._lines + 1, room)
+                at = stretch.at
+                self._taken(text, stretch)
+                if at == len(text) or stretch.is_full(len(room)):
                     continue
             end = text.index(b"\n", at)
             self._lines += 1
             self._text.feed(text[at:end], self._lines)
             at = end + 1
-            if self._text.rows:
-                self._records.add(self._text.take())
+            self._records.await_events(len(self._text.rows))
+        self._complete()
 
-    def _taken(self, text: bytes, at: int, last: np.void, count: int) -> None:
-        """The compiled parser read `count` lines; the last one ends before byte `at`."""
-        start = text.rfind(b"\n", 0, at - 1) + 1
-        length = len(text[start:at].rstrip(b" \r\n"))
-        self._text.after(length, int(last["pad"]), int(last["time_ns"]))
-        self._records.keep(count)
-        self._lines += count
+    def _taken(self, text: bytes, stretch: "Stretch") -> None:
+        """The compiled parser read some lines of `text`."""
+        if not stretch.lines:
+            return
+        start = text.rfind(b"\n", 0, stretch.at - 1) + 1
+        length = len(text[start : stretch.at].rstrip(b" \r\n"))
+        self._text.after(length, stretch.may_wrap, stretch.time_ns)
+        for name, number in Counter([text[start:end] for start, end in stretch.names]).items():
+            self._text.count(name.decode(), number)
+        self._records.keep(stretch.events)
+        self._lines += stretch.lines

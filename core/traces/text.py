@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gmembench.core.traces.events import EVENT
-from gmembench.core.traces.formats import FORMATS, SLOT_DEFAULTS, SLOTS, Field, fields
+from gmembench.core.traces.formats import FORMATS, LONGEST_NAME, SLOT_DEFAULTS, SLOTS, Field, fields
 
 MALFORMED_KEPT = 20
 """So many line numbers of malformed lines are kept; all are counted."""
@@ -29,7 +29,7 @@ and quoting adds up to 4."""
 
 _TIME = rb"(\d{1,9})\.(\d{9}|\d{6}):"
 _FLAGS = rb"(?:[^ \d\r\n][^ \r\n]{2,7} +)?"
-_EVENT = rb" +(?:\w+:)?(\w{1,64}):(?: +(.*)|\Z)"
+_EVENT = rb" +(?:\w+:)?(\w{1,%d}):(?: +(.*)|\Z)" % LONGEST_NAME
 
 _TRACEFS = re.compile(rb"[^\[]+[- ](\d{1,9}) +\[(\d{1,4})\] +" + _FLAGS + _TIME + _EVENT, re.DOTALL)
 """tracefs and trace-cmd: `comm-pid [cpu] flags time: name: fields`; perf: `comm pid [cpu] time: group:name: fields`."""
@@ -50,8 +50,10 @@ _LOST = re.compile(rb"\[LOST (\d{1,18}) EVENTS?\]|PERF_RECORD_LOST.* lost (\d{1,
 _WRITTEN = re.compile(rb"# entries-in-buffer/entries-written: (\d{1,18})/(\d{1,18})")
 _NOTE = re.compile(
     rb"#|cpus=\d+$|version = \d+$|CPU \d+ is empty$|CPU:? ?\d+ \[(?:LOST|EVENTS DROPPED)|.*PERF_RECORD_LOST"
+    rb"|[0-9a-f]{1,16} +[^ (].* \(.*\)$"
 )
-"""Lines that tracers print and that are no events."""
+"""Lines that tracers print and that are no events; the last form is a line of a call chain of `perf script -g`:
+`ffffffff8105b3f0 kvm_mmu_page_fault+0x55 ([kvm])`."""
 
 _PRINTED = np.dtype(
     [(name, "u8" if name in ("gfn", "end", "old", "new", "code") else EVENT[name]) for name in EVENT.fields or ()]
@@ -146,9 +148,21 @@ class TextParser:
         self.rows = []
         return events
 
-    def after(self, length: int, form: int, time_ns: int) -> None:
-        """The line before the next one was read elsewhere: `length` characters, format number, time stamp."""
-        self._last_length, self._last_wraps, self._last_time_ns = length, FORMATS[form].wrapped, time_ns
+    def after(self, length: int, wraps: bool, time_ns: int) -> None:
+        """The lines before the next one were read elsewhere.
+
+        The last one has `length` characters, and `wraps` if a mail could have wrapped it. `time_ns` is the last
+        time stamp, -1 if there was none.
+        """
+        self._last_length, self._last_wraps = length, wraps
+        if time_ns >= 0:
+            self._last_time_ns = time_ns
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Count `number` events that are no kind of ours."""
+        if name not in self.unplaced and len(self.unplaced) >= NAMES_KEPT:
+            name = OTHER_NAMES
+        self.unplaced[name] = self.unplaced.get(name, 0) + number
 
     def feed(self, line: bytes, number: int, terminated: bool = True) -> None:
         """Read line `number`, without its newline; `terminated` is False if the file ends without one."""
@@ -180,7 +194,8 @@ class TextParser:
         self._last_time_ns = time_ns
         forms = _FORMS.get(name)
         if forms is None:
-            self._count(name.decode())
+            self.count(name.decode())
+            self._last_wraps = True
             return True
         return self._place(forms, text or b"", (number, int(task), int(cpu) if cpu else -1), cut)
 
@@ -228,7 +243,8 @@ class TextParser:
         log = _LOG.search(text)
         if log is None or self._pending:
             return False
-        self._count(log[1].decode())
+        self.count(log[1].decode())
+        self._last_wraps = True
         return True
 
     def _continuation(self, text: bytes, number: int, cut: bool) -> None:
@@ -256,12 +272,6 @@ class TextParser:
         word = text.split(b" ", 1)[0]
         fits = shortest <= self._last_length <= longest and self._last_length + 1 + len(word) > column
         return self._last_wraps and fits
-
-    def _count(self, name: str) -> None:
-        if name not in self.unplaced and len(self.unplaced) >= NAMES_KEPT:
-            name = OTHER_NAMES
-        self.unplaced[name] = self.unplaced.get(name, 0) + 1
-        self._last_wraps = True
 
     def _refuse(self, number: int) -> None:
         self.malformed_lines += 1

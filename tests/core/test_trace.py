@@ -170,6 +170,18 @@ def test_notes_of_tracers_are_no_errors(tmp_path: Path) -> None:
     assert (events.lost, events.malformed_lines, len(events.events), events.lines) == (128, 0, 1, 7)
 
 
+def test_call_chains_are_no_errors(tmp_path: Path) -> None:
+    """The lines that perf script -g prints below an event are skipped; garbage that looks similar is not."""
+    chain = (
+        "\tffffffff8105b3f0 kvm_tdp_mmu_map+0x1a3 ([kernel.kallsyms])\n"
+        "\t    7f12ab34cd56 std::f(int, char)+0x2 (/usr/bin/qemu (deleted))\n"
+        "\t               0 [unknown] ([unknown])\n"
+        "\n"
+    )
+    events = read(tmp_path, (LINE + chain) * 3 + "\tffffffff8105b3f0 cut+0x1a3 ([kern\n" + LINE)
+    assert (len(events.events), events.malformed, events.unplaced) == (4, [16], {})
+
+
 def test_carriage_returns_change_nothing(tmp_path: Path) -> None:
     """A file with CRLF holds the same events."""
     text = LINE + LINE.replace("error_code 0x200000006", "error_code 0x4")

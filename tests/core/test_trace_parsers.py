@@ -11,6 +11,8 @@ from gmembench.core.jit import INTERPRETED
 from gmembench.core.trace import Events
 from gmembench.core.traces.formats import FORMATS, Field, fields
 from gmembench.core.traces.importer import Importer
+from gmembench.core.traces.lines import FOREIGN_MOST
+from gmembench.core.traces.text import TextParser
 
 TRACES = sorted((Path(__file__).resolve().parents[2] / "benchmarks" / "traces").glob("*.xz"))
 
@@ -24,6 +26,34 @@ HEADERS = (
     "qemu 12 [001] 3.000001:  kvmmmu:",
     "qemu 12/13 [001] 3.000001: kvm:",
     "> qemu-12 [001] ..... 3.000001: ",
+    "qemu-12 [001] 123 3.000001: ",
+    "a 5 3.000001: 12/13 [001] 3.000001: kvm:",
+)
+
+PERF_HEADERS = (
+    "       CPU 5/KVM    4145 [002]     3.000001:            kvm:",
+    "        qemu-kvm    4145 [002]     3.000001:         kvmmmu:",
+    "CPU 5/KVM    4100/4145  [002]     3.000001234:      kvm:",
+    "qemu-kvm-4145 [002] d..1. 3.000001: kvm:",
+)
+
+CHAIN = (
+    "\tffffffff8105b3f0 kvm_tdp_mmu_map+0x1a3 ([kernel.kallsyms])",
+    "\t    7f12ab34cd56 std::f(int, char)+0x2 (/usr/bin/qemu (deleted))",
+    "               0 [unknown] ([unknown])",
+    "",
+)
+"""Lines of a call chain as perf script -g prints them, with the empty line that ends it."""
+
+FOREIGN = (
+    "sched_switch: prev_comm=a prev_pid=1 ==> next_comm=b [120]",
+    "kvm_msr: msr_read 10 = 0x0",
+    "kvm_page_fault_more: address 0x1000 error_code 0x6",
+    "kvm:kvm_fpu: load",
+    "fpu:x:y: 1",
+    "nothing:",
+    f"{'n' * 64}: x",
+    f"{'n' * 65}: x",
 )
 
 PIECES = (
@@ -45,6 +75,8 @@ PIECES = (
     "#",
     "(",
     ")",
+    " (",
+    "/",
     ",",
     "1 [2] 3.000000: ",
     "\xff",
@@ -93,7 +125,9 @@ def lines(draw: st.DrawFn) -> str:
     """A line of some tracer, most often with a few pieces put in or cut out."""
     form = draw(st.sampled_from(FORMATS))
     number = draw(st.integers(0, (1 << 64) - 1))
-    text = draw(st.sampled_from(HEADERS)) + f"{form.kind}: " + printed(form.pattern, number)
+    event = draw(st.sampled_from(FOREIGN) | st.just(f"{form.kind}: " + printed(form.pattern, number)))
+    headed = draw(st.sampled_from(HEADERS + PERF_HEADERS)) + event
+    text = draw(st.sampled_from(CHAIN) | st.just(headed) | st.just(headed))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(text)))
         text = text[:at] + draw(st.sampled_from(PIECES)) + text[at + draw(st.integers(0, 3)) :]
@@ -103,6 +137,8 @@ def lines(draw: st.DrawFn) -> str:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(lines(), min_size=1, max_size=6), st.sampled_from(["\n", "\r\n", ""]))
 @example([HEADERS[0] + "kvm_entry: vcpu 1", ", rip 0x1"], "\n")
+@example([HEADERS[0] + "kvm_msr: 1234567890123456789012345678", "tail", "tail"], "\n")
+@example([HEADERS[0] + "kvm_entry: vcpu 1, rip 0x1", *CHAIN, "tail"], "\r\n")
 @example([HEADERS[0] + "kvm_page_fault: vcpu 1 rip 0x1", "address 0x1000 error_code 0x6"], "\n")
 def test_mutated_lines_are_read_the_same(texts: list[str], end: str) -> None:
     """Both parsers agree on lines that are almost right, also where the last one has no newline."""
@@ -117,6 +153,52 @@ def test_every_format_is_read_compiled(form: object) -> None:
     fast, text = both(data)
     assert fast.counts == text.counts == {kind: 1}
     assert fast.events.tobytes() == text.events.tobytes()
+
+
+def refused(data: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[Events, list[bytes]]:
+    """What is read of a trace, and the lines that the compiled parser left to the text parser."""
+    lines: list[bytes] = []
+    feed = TextParser.feed
+
+    def noting(parser: TextParser, line: bytes, number: int, terminated: bool = True) -> None:
+        lines.append(line)
+        feed(parser, line, number, terminated)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextParser, "feed", noting)
+        importer = Importer(compiled=True)
+        importer.feed(data, "trace")
+        return importer.finish("trace"), lines
+
+
+@pytest.mark.parametrize("header", PERF_HEADERS)
+def test_a_perf_trace_is_read_compiled(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of perf script with groups, call chains and other events is left to the text parser."""
+    chain = "\n".join(CHAIN)
+    texts = [header + f"{form.kind}: {printed(form.pattern, 3)}" for form in FORMATS]
+    data = "".join(f"{text}\n{chain}\n{header}kvm_msr: msr_read 10 = 0x0\n" for text in texts).encode()
+    events, lines = refused(data, monkeypatch)
+    assert lines == []
+    assert len(events.events) == events.unplaced["kvm_msr"] == len(FORMATS)
+    assert set(events.events["task"].tolist()) == {4145}
+    assert_equal(data)
+
+
+def test_foreign_events_are_counted_the_same() -> None:
+    """Both parsers count events that are no kind of ours by name, also beyond what a buffer of names holds."""
+    foreign = "".join(f"{HEADERS[0]}{text}\n" for text in FOREIGN[:4])
+    data = (foreign * (FOREIGN_MOST // 2) + HEADERS[0] + "kvm_entry: vcpu 1\n").encode()
+    fast, _ = both(data)
+    assert fast.counts == {
+        "kvm_entry": 1,
+        **dict.fromkeys(("sched_switch", "kvm_msr", "kvm_page_fault_more", "kvm_fpu"), FOREIGN_MOST // 2),
+    }
+    assert_equal(data)
+
+
+def test_too_many_foreign_names_are_counted_the_same() -> None:
+    """Both parsers keep the same names of those that are too many."""
+    assert_equal("".join(f"{HEADERS[0]}name{n % 1500}: x\n" for n in range(4000)).encode())
 
 
 def test_blocks_may_be_cut_anywhere() -> None:
