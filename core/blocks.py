@@ -129,13 +129,13 @@ def cancel() -> Rows:
     )
 
 
-def head(retry: str, *, attributes: bool, invalid: str = "") -> Rows:
+def head(retry: str, *, attributes: bool, fixed: str, invalid: str = "") -> Rows:
     """HEAD: from the classification to the first staleness test (mmu.c:4710-4786, 4949-4953, 5019, 6593)."""
     check_attr = (row("fault.check_attr", {"mismatch": "X_memfault"}),) if attributes else ()
     return (
         row("fault.classify", at="HEAD"),
         row("fault.lookup_slot"),
-        row("fault.try_fast", {"fixed": "L_fixed"}),
+        row("fault.try_fast", {"fixed": fixed}),
         row("fault.topup_caches", {"nomem": "X_memfault"}),
         row("fault.snapshot_seq"),
         *check_attr,
@@ -248,6 +248,43 @@ def file_exits() -> Rows:
         row("unwind.unlock_folio", step="gmem.unlock_folio", at="X_unlock_folio"),
         row("unwind.put_folio", step="fault.release_page", **UNMAPPED),
         row("unwind.put_file", {"next": "X_memfault"}, step="gmem.put_file", at="X_fput"),
+    )
+
+
+# --- faults ---
+
+
+def access(find_page: Rows, *, attributes: bool, aside: Rows = ()) -> Program:
+    """The guest touches a range. `find_page`: how a fault finds the page; `attributes`: gfns have one."""
+    return program(
+        "access",
+        enter(),
+        head("ENTER", attributes=attributes, fixed="ENTER"),
+        find_page,
+        map_page("ENTER"),
+        aside=(*aside, *beside_map("ENTER"), *cancel(), *exits()),
+    )
+
+
+def prefault(find_page: Rows, *, attributes: bool, aside: Rows = ()) -> Program:
+    """KVM_PRE_FAULT_MEMORY: the same fault without a guest, page by page (mmu.c:5051-5072)."""
+    again = "prefault.check_result"
+    return program(
+        "prefault",
+        (row("run.srcu_lock", step="srcu.lock"), row("prefault.load_root")),
+        head(again, attributes=attributes, fixed="prefault.already_mapped", invalid="X_eagain"),
+        find_page,
+        map_page(again),
+        (
+            row("prefault.already_mapped"),
+            row(again, {"retry": "HEAD", "again": "prefault.load_root", "done": "X_leave"}),
+        ),
+        aside=(
+            *aside,
+            *beside_map(again),
+            row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
+            *exits("leave.prefault_failed", "leave.prefault_mmio"),
+        ),
     )
 
 

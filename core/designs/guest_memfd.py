@@ -14,48 +14,17 @@ from gmembench.core.parts.zaps import KIND_CONVERTED_FROM, PRIVATE_ONLY
 from gmembench.core.programs import Design, Where, hook, row
 from gmembench.core.steps.zap import BY_INDEX
 
-BACKING = (row("fault.choose_backing", {"shared": "L_gup"}),)
-
 BY_ATTRIBUTES = Where(place="kvm-attributes", site="kvm_handle_gfn_range")
 SET_ATTRIBUTES = Where(place="kvm-attributes", site="kvm_vm_set_mem_attributes")
 BY_BIND = Where(place="kvm-memslot", site="kvm_gmem_bind")
 BY_UNBIND = Where(place="kvm-memslot", site="kvm_gmem_unbind")
 
-ACCESS = blocks.program(
-    "access",
-    blocks.enter(),
-    blocks.head("ENTER", attributes=True),
-    BACKING,
-    blocks.from_file(),
-    blocks.map_page("ENTER"),
-    aside=(
-        *blocks.from_vma("X_unlock_mmap"),
-        *blocks.beside_map("ENTER"),
-        *blocks.cancel(),
-        *blocks.file_exits(),
-        *blocks.exits(),
-    ),
-).redirected("fault.try_fast", "fixed", "ENTER")
+FIND_PAGE = (row("fault.choose_backing", {"shared": "L_gup"}), *blocks.from_file())
+ASIDE = (*blocks.from_vma("X_unlock_mmap"), *blocks.file_exits())
 
-PREFAULT = blocks.program(
-    "prefault",
-    (row("run.srcu_lock", step="srcu.lock"), row("prefault.load_root")),
-    blocks.head("prefault.check_result", attributes=True, invalid="X_eagain"),
-    BACKING,
-    blocks.from_file(),
-    blocks.map_page("prefault.check_result"),
-    (
-        row("prefault.already_mapped", at="L_fixed"),
-        row("prefault.check_result", {"retry": "HEAD", "again": "prefault.load_root", "done": "X_leave"}),
-    ),
-    aside=(
-        *blocks.from_vma("X_unlock_mmap"),
-        *blocks.beside_map("prefault.check_result"),
-        row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
-        *blocks.file_exits(),
-        *blocks.exits("leave.prefault_failed", "leave.prefault_mmio"),
-    ),
-)
+ACCESS = blocks.access(FIND_PAGE, attributes=True, aside=ASIDE)
+
+PREFAULT = blocks.prefault(FIND_PAGE, attributes=True, aside=ASIDE)
 
 CONVERT = blocks.program(
     "convert",

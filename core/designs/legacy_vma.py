@@ -8,31 +8,9 @@ default VM type. Sources: arch/x86/kvm/mmu/mmu.c, virt/kvm/kvm_main.c, mm/ of Li
 from gmembench.core import blocks
 from gmembench.core.programs import Design, row
 
-ACCESS = blocks.program(
-    "access",
-    blocks.enter(),
-    blocks.head("ENTER", attributes=False),
-    blocks.from_vma("X_unlock_mmap"),
-    blocks.map_page("ENTER"),
-    aside=(*blocks.beside_map("ENTER"), *blocks.cancel(), *blocks.exits()),
-).redirected("fault.try_fast", "fixed", "ENTER")
+ACCESS = blocks.access(blocks.from_vma("X_unlock_mmap"), attributes=False)
 
-PREFAULT = blocks.program(
-    "prefault",
-    (row("run.srcu_lock", step="srcu.lock"), row("prefault.load_root")),
-    blocks.head("prefault.check_result", attributes=False, invalid="X_eagain"),
-    blocks.from_vma("X_unlock_mmap"),
-    blocks.map_page("prefault.check_result"),
-    (
-        row("prefault.already_mapped", at="L_fixed"),
-        row("prefault.check_result", {"retry": "HEAD", "again": "prefault.load_root", "done": "X_leave"}),
-    ),
-    aside=(
-        *blocks.beside_map("prefault.check_result"),
-        row("prefault.eagain", {"next": "X_leave"}, step="leave.eagain", at="X_eagain"),
-        *blocks.exits("leave.prefault_failed", "leave.prefault_mmio"),
-    ),
-)
+PREFAULT = blocks.prefault(blocks.from_vma("X_unlock_mmap"), attributes=False)
 
 PUNCH = blocks.program(
     "punch",
