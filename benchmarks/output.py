@@ -1,6 +1,7 @@
 """Results appear whole or not at all, and never on top of something else: write aside, fsync, rename."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from gmembench.core.errors import UserError
@@ -13,8 +14,12 @@ def check_new_path(path: Path, option: str) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UserError("the folder does not exist", f"{option} {path}", f"make it first: mkdir -p {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError("the folder cannot be written to", f"{option} {path}", "name a path in another folder")
+    try:
+        # Tried, not asked: permissions say nothing about a read-only file system or one that makes its own files.
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        what = f"the folder cannot be written to ({error.strerror})"
+        raise UserError(what, f"{option} {path}", "name a path in another folder") from error
 
 
 def write_new(path: Path, text: str) -> None:
