@@ -24,6 +24,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from gmembench.core.errors import UserError
 from gmembench.core.rows import BRANCH, LEAVE, ROW
 from gmembench.core.views import Record, element_view, header_view, nested_view
 
@@ -68,7 +69,11 @@ CACHE_FOLDER = cache_root() / DIGEST
 
 
 def _use_cache_folder() -> None:
-    CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+    try:
+        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"the folder for compiled kernels cannot be made ({error.strerror})"
+        raise UserError(what, str(CACHE_FOLDER), "name another in GMEMBENCH_CACHE_DIR") from error
     os.utime(CACHE_FOLDER)
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
 

@@ -132,7 +132,7 @@ FIGURE = Figure(
     caption=(
         "One panel a cell: private and shared pages stacked, in MiB, against the operations done so far. "
         "Where a page of the guest has both a private and a shared copy the second copy is hatched: "
-        "that memory is consumed twice until a hole is punched."
+        "that memory is consumed twice until one of them is freed."
     ),
     draw=draw,
     numbers=None,
