@@ -4,7 +4,7 @@ A design is a set of programs. A program is a list of rows. A row names a step, 
 where each outcome of the step leads: to the next row, to a label, or to another row's name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypedDict
@@ -75,11 +75,6 @@ def row(
 def hook(name: str, *, at: str = "") -> Row:
     """A place at which the hardware adds its own rows, perhaps none."""
     return Row(f"hw.{name}", f"hook:{name}", labels=tuple(at.split()))
-
-
-def elsewhere(rows: Iterable[Row], place: str, site: str) -> tuple[Row, ...]:
-    """The same rows standing at another point of the kernel: their place and site are overridden."""
-    return tuple(replace(r, place=place, site=site) for r in rows)
 
 
 def _jumping(r: Row, label: str | None) -> Row:

@@ -16,7 +16,6 @@ from gmembench.core.programs import (
     Program,
     Row,
     assemble,
-    elsewhere,
     hook,
     row,
     steps_by_name,
@@ -135,8 +134,8 @@ def test_edits_leave_the_original_alone() -> None:
 
 
 def test_rows_elsewhere_stand_at_another_place() -> None:
-    """`elsewhere` overrides place and site of rows, and the assembled row says so."""
-    rows = elsewhere((row("mmu.lock"), row("mmu.unlock")), "kvm-memslot", "here")
+    """A row may override place and site of its step, and the assembled row says so."""
+    rows = tuple(row(name, place="kvm-memslot", site="here") for name in ("mmu.lock", "mmu.unlock"))
     code = code_of_programs(Program("punch", rows))
     assert {(item.place, item.site) for item in code.info} == {("kvm-memslot", "here")}
     assert {item.step.place for item in code.info} == {"kvm-invalidate"}
