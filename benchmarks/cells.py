@@ -9,8 +9,8 @@ from gmembench.benchmarks.scenario import Scenario
 from gmembench.core.catalog import collect, load_designs, load_hardware, modules
 from gmembench.core.programs import Design
 
-PAGE_SIZES = {"4K": 0, "2M": 9}
-"""Name -> order of the pages behind the VMA."""
+PAGE_SIZES = {"4K": 0, "2M": 9, "1G": 18}
+"""Name -> order of the pages behind the VMA (2M at most) and, where the design has them, of the file's folios."""
 
 
 @dataclass(frozen=True)

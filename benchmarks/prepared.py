@@ -17,23 +17,35 @@ from gmembench.core.conformance.design_model import check_design
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.errors import UserError
 from gmembench.core.operations import PROGRAMS, check_operations
-from gmembench.core.programs import Code, Design, assemble
+from gmembench.core.programs import Code, Design, Hardware, assemble
 from gmembench.core.world import Geometry, World
 
 POINTS = 240
 """Points of the curve of backing over the run."""
 
 
-def geometry_of(workload: Workload, design: Design, separate_roots: bool, shared_order: int) -> Geometry:
-    """The world that a workload needs under a design."""
+def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_size: str) -> Geometry:
+    """The world that a workload needs under a design.
+
+    The page size moves the shared side, and the folios of the file where they can have it.
+    """
+    order = PAGE_SIZES[page_size]
     return Geometry(
         gfns=workload.gfns,
         vcpus=workload.vcpus,
         host_actors=workload.host_actors,
         slots=workload.slots,
         file=design.file,
-        shared_order=shared_order,
-        separate_roots=separate_roots,
+        nodes=workload.nodes,
+        shared_order=min(order, PAGE_SIZES["2M"]),
+        private_order=order if page_size in design.private_sizes else 0,
+        separate_roots=hardware.separate_roots,
+        hardware=hardware.number,
+        sept=hardware.sept,
+        one_backing=design.one_backing,
+        one_copy=design.one_copy,
+        gmem_only=design.gmem_only,
+        init_private=design.init_private,
         private_memory=design.private_memory,
         zap_by_root=design.zap_by_root,
     )
@@ -143,7 +155,7 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None) -
     )
     work, left_out = split_work(workload.operations, design)
     try:
-        geometry = geometry_of(workload, design, hardware.separate_roots, PAGE_SIZES[cell.page_size])
+        geometry = geometry_of(workload, design, hardware, cell.page_size)
     except UserError as error:
         raise UserError(error.what, f"scenario {name}, {error.where}", error.mend) from error
     checked = design.private_memory and cell.page_size == "4K"

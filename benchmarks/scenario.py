@@ -16,7 +16,7 @@ class Workload:
     """What one size of a scenario comes to.
 
     `operations`: OPERATION array over `gfns` gfns; vCPU actors come first, then host actors. `slots`:
-    (first gfn, gfns) of each memslot.
+    (first gfn, gfns) of each memslot. `nodes`: NUMA nodes; actor i runs on node i modulo their number.
     """
 
     operations: np.ndarray
@@ -24,6 +24,7 @@ class Workload:
     slots: tuple[tuple[int, int], ...]
     vcpus: int
     host_actors: int
+    nodes: int = 1
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,22 @@ PROGRAMS = (
     "convert",
     "punch",
     "allocate",
+    "populate",
     "host_access",
+    "host_pin",
+    "host_unpin",
+    "kernel_access",
     "numa_zap",
+    "migrate",
+    "collapse",
+    "swap_out",
+    "poison",
+    "zap_gfn_range",
     "slot_create",
     "slot_delete",
+    "slot_flags",
+    "slot_move",
+    "close",
     "teardown",
     "reuse",
 )
@@ -26,21 +38,30 @@ PROGRAMS = (
 PROGRAM_NUMBER = {name: number for number, name in enumerate(PROGRAMS)}
 
 WRITE = 1
-"""Flag of access, prefault and host_access: the access writes."""
+"""Flag of access, prefault, host_access, host_pin and kernel_access: the access writes."""
 
 PRIVATE = 2
 """Flag of convert: the range becomes private (without it: shared)."""
 
+AS_SHARED = 4
+"""Flag of access: the guest takes the gfn for shared, whatever its attribute says (hardware that asks the guest)."""
+
+AS_PRIVATE = 8
+"""Flag of access: the guest takes the gfn for private."""
+
+LONG = 16
+"""Flag of host_pin: the pin is for long (FOLL_LONGTERM)."""
+
 OPERATION = np.dtype(
     [
         ("time_ns", "i8"),  # nanoseconds since the first event of the trace; 0 if generated
-        ("gfn", "i8"),  # first gfn of the range; slot_create: of the memslot; slot_delete: ignored
+        ("gfn", "i8"),  # first gfn of the range; slot_create, slot_move: of the memslot; slot_delete: ignored
         ("count", "i8"),  # gfns in the range, at least 1
         ("line", "i4"),  # line of the trace it came from; 0 if generated
         ("program", "u1"),  # index in PROGRAMS
         ("actor", "u1"),  # vCPUs first (0 .. vcpus - 1), then host actors
-        ("flags", "u1"),  # WRITE | PRIVATE
-        ("slot", "u1"),  # memslot number, for slot_create and slot_delete
+        ("flags", "u1"),  # WRITE | PRIVATE | ...
+        ("slot", "u1"),  # memslot number, for slot_*; NUMA node, for migrate
     ]
 )
 """One operation, 32 bytes."""
@@ -48,7 +69,7 @@ OPERATION = np.dtype(
 OF_VCPUS = ("access", "prefault")
 """Programs that only a vCPU runs."""
 
-OF_HOST = ("host_access", "numa_zap", "reuse", "teardown")
+OF_HOST = ("host_access", "host_pin", "host_unpin", "numa_zap", "reuse", "teardown")
 """Programs that only a host actor runs."""
 
 

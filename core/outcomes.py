@@ -43,6 +43,16 @@ OUTCOMES = (
     "beyond",
     "retry",
     "denied",
+    "external",
+    "refused",
+    "swapped",
+    "locked",
+    "guest_page",
+    "zapped_entry",
+    "empty",
+    "unmapped",
+    "sigbus",
+    "killed",
 )
 """Names of all outcomes; the index is the code that a step returns."""
 
@@ -89,6 +99,16 @@ OUTCOMES = (
     BEYOND,
     RETRY,
     DENIED,
+    EXTERNAL,
+    REFUSED,
+    SWAPPED,
+    LOCKED,
+    GUEST_PAGE,
+    ZAPPED_ENTRY,
+    EMPTY,
+    UNMAPPED,
+    SIGBUS,
+    KILLED,
 ) = range(len(OUTCOMES))
 
 CODE = {name: code for code, name in enumerate(OUTCOMES)}

@@ -16,6 +16,7 @@ from gmembench.core.operations import PROGRAMS
 from gmembench.core.outcomes import CODE, NEXT, OUTCOMES
 from gmembench.core.rows import END, OPERANDS, ROW
 from gmembench.core.steps.registry import Step, all_steps
+from gmembench.core.world import HARDWARE_NONE
 
 
 @cache
@@ -72,9 +73,13 @@ def row(
     return Row(name, step or ".".join(name.split(".")[-2:]), to or {}, tuple(at.split()), operands, place, site)
 
 
-def hook(name: str, *, at: str = "") -> Row:
-    """A place at which the hardware adds its own rows, perhaps none."""
-    return Row(f"hw.{name}", f"hook:{name}", labels=tuple(at.split()))
+def hook(name: str, *, at: str = "", p: str = "hw", **to: str) -> Row:
+    """A place at which the hardware adds its own rows, perhaps none.
+
+    `p` is put before the names of those rows. A target `@key` of theirs leads to the label `to[key]`. Where
+    the hardware has no rows, the labels `at` lead to `to["back"]`, or to the row below if there is none.
+    """
+    return Row(f"{p}.{name}", f"hook:{name}", to, labels=tuple(at.split()))
 
 
 def _jumping(r: Row, label: str | None) -> Row:
@@ -191,12 +196,31 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something that can go wrong with a design as it is, and is known.
+
+    `invariant`: which one does not hold; "" if none is broken and it only costs. `scenario`: where it is seen,
+    actor by actor. `source`: the kernel function, mail or paper that says so, or "inference". `hardware`: kinds
+    on which it is seen.
+    """
+
+    invariant: str
+    what: str
+    scenario: str
+    source: str
+    hardware: tuple[str, ...] = ("none",)
+
+
+@dataclass(frozen=True)
 class Design:
     """A design: its programs, and what a world needs to run them.
 
     `kernel`: the version whose order it follows. `not_applicable`: program -> why this design has no
-    such operation. `file`: private memory comes from a file. `private_memory`: gfns have an attribute.
-    `zap_by_root`: deleting a memslot invalidates the root. `sizes`: page sizes of the shared side.
+    such operation. `not_on`: hardware -> why it cannot run there. `file`: there is a file. `private_memory`:
+    gfns have an attribute. `one_backing`, `one_copy`, `gmem_only`, `init_private`: as in `Geometry`.
+    `zap_by_root`: deleting a memslot invalidates the root. `sizes`: page sizes of its cells. `private_sizes`:
+    page sizes that folios of the file can have. `pins`: who pins private pages, in words. `findings`: what is
+    known to go wrong. `origin`: where the design comes from, in one line.
     """
 
     name: str
@@ -204,10 +228,19 @@ class Design:
     doc: str
     programs: Mapping[str, Program]
     not_applicable: Mapping[str, str] = field(default_factory=dict)
+    not_on: Mapping[str, str] = field(default_factory=dict)
     file: bool = False
     private_memory: bool = False
+    one_backing: bool = False
+    one_copy: bool = False
+    gmem_only: bool = False
+    init_private: bool = False
     zap_by_root: bool = False
     sizes: tuple[str, ...] = ("4K", "2M")
+    private_sizes: tuple[str, ...] = ("4K",)
+    pins: str = "nobody pins private pages"
+    origin: str = ""
+    findings: tuple[Finding, ...] = ()
 
     def edited(self, name: str, **programs: Program) -> "Design":
         """The same design under another name with some programs replaced."""
@@ -218,8 +251,11 @@ class Design:
 class Hardware:
     """What the memory encryption of the CPU adds: the rows of its hooks, and its rules.
 
-    `hooks`: hook name -> rows, none by default. `separate_roots`: private and shared entries stand under
-    different roots. `classify`: the step that tells a private access.
+    `hooks`: hook name -> rows, none by default. `steps`: step -> the step that runs in its place.
+    `number`: HARDWARE_*, for steps that ask. `separate_roots`: private and shared entries stand under
+    different roots. `sept`: the hardware keeps a table of its own. `classify`: the step that tells a private
+    access. `fresh_content`: what a page holds that was just given to the guest: "zero", or "junk".
+    `zap_keeps_content`: a private page that was zapped still holds its data when it is mapped again.
     """
 
     name: str
@@ -227,6 +263,11 @@ class Hardware:
     separate_roots: bool
     classify: str
     hooks: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    steps: Mapping[str, str] = field(default_factory=dict)
+    number: int = HARDWARE_NONE
+    sept: bool = False
+    fresh_content: str = "zero"
+    zap_keeps_content: bool = True
 
 
 @dataclass(frozen=True)
@@ -256,25 +297,52 @@ class Code:
     info: tuple[RowInfo, ...]
 
 
-def with_hardware(program: Program, hardware: Hardware) -> Program:
-    """The program with the hardware's rows at its hooks, and the hardware's way to tell a private access.
+def _hook_rows(r: Row, hardware: Hardware) -> tuple[Row, ...]:
+    """The hardware's rows at a hook, their names and labels prefixed, their `@` targets those of the hook."""
+    rows, prefix = hardware.hooks.get(r.step.removeprefix("hook:"), ()), r.phase
+    own = {label for item in rows for label in (item.name, *item.labels)}
 
-    Labels of a hook without rows go to the next row.
-    """
+    def target(label: str) -> str:
+        if label.startswith("@"):
+            if label[1:] not in r.to:
+                raise ValueError(f"row {r.name}: the hardware asks for the target {label[1:]!r}")
+            return r.to[label[1:]]
+        return f"{prefix}.{label}" if label in own else label
+
+    made = [
+        replace(
+            item,
+            name=f"{prefix}.{item.name}",
+            labels=tuple(f"{prefix}.{label}" for label in item.labels),
+            to={outcome: target(label) for outcome, label in item.to.items()},
+        )
+        for item in rows
+    ]
+    return (replace(made[0], labels=r.labels + made[0].labels), *made[1:]) if made else ()
+
+
+def with_hardware(program: Program, hardware: Hardware) -> Program:
+    """The program with the hardware's rows at its hooks, and its steps in place of those it replaces."""
     rows: list[Row] = []
     pending: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+    instead = {"fault.classify": hardware.classify, **hardware.steps}
     for r in program.rows:
-        if r.step == "fault.classify":
-            r = replace(r, step=hardware.classify)  # noqa: PLW2901 - the row as the hardware has it
-        name = r.step.removeprefix("hook:")
-        new = hardware.hooks.get(name, ()) if name != r.step else (r,)
-        if not new:
-            pending += r.labels
+        if not r.step.startswith("hook:"):
+            rows.append(replace(r, step=instead.get(r.step, r.step), labels=pending + r.labels))
+            pending = ()
             continue
-        labels = pending + (r.labels if name == r.step else r.labels + new[0].labels)
-        rows += [replace(new[0], labels=labels), *new[1:]]
-        pending = ()
-    return replace(program, rows=tuple(rows))
+        new = _hook_rows(r, hardware)
+        if new:
+            rows += [replace(new[0], labels=pending + new[0].labels), *new[1:]]
+            pending = ()
+        elif "back" in r.to:
+            aliases |= dict.fromkeys(r.labels, r.to["back"])
+        else:
+            pending += r.labels
+    aliases |= dict.fromkeys(pending, "END")
+    led = [replace(r, to={outcome: aliases.get(label, label) for outcome, label in r.to.items()}) for r in rows]
+    return replace(program, rows=tuple(led))
 
 
 def _resolve(program: Program, base: int) -> dict[str, int]:

@@ -1,9 +1,9 @@
 """The state: one contiguous buffer that holds a header and arrays of records.
 
 The dtypes below are the data dictionary. A snapshot is a copy of the buffer, and every distance in
-the header is relative to the header itself, so a copy works wherever it lies. Large worlds keep 21
-bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 22 a page in `PAGE`: 43 bytes a gfn with one
-backing, 71 with two.
+the header is relative to the header itself, so a copy works wherever it lies. Large worlds keep 19
+bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 20 a page in `PAGE`: 39 bytes a gfn with one
+backing, 65 with two; 6 more in `SEPT` where the hardware has a table of its own.
 """
 
 from dataclasses import dataclass
@@ -18,19 +18,36 @@ SPTE_PRESENT = 1
 SPTE_FROZEN = 2
 SPTE_HUGE = 4
 """The entry maps a whole region (2M); it stands at the region's first gfn."""
+SPTE_GIGANTIC = 8
+"""The entry maps a region of regions (1G); it stands at its first gfn."""
+SPTE_ZAPPED = 16
+"""Not present, but the page is kept: a private entry that was zapped while its page is pinned."""
 
 # --- host page table entry of the VMM ---
-HPTE_NONE, HPTE_RW, HPTE_PROTNONE, HPTE_MIGRATION = 0, 1, 2, 3
-HPTE_STATE = 3
-HPTE_HUGE = 4
+HPTE_NONE, HPTE_RW, HPTE_PROTNONE, HPTE_MIGRATION, HPTE_SWAP, HPTE_POISON = 0, 1, 2, 3, 4, 5
+HPTE_STATE = 7
+HPTE_HUGE = 8
+HPTE_GUEST = 16
+"""Flag of an entry: the page behind it is the guest's (PageGuest, or the marker of an encrypted page)."""
 
 # --- frame ---
 ATTR_PRIVATE = 1
 
 # --- page ---
 PAGE_FREE, PAGE_FILE, PAGE_ANON = 0, 1, 2
-PG_IN_MAPPING, PG_UPTODATE, PG_POISONED = 1, 2, 8
+PG_IN_MAPPING, PG_UPTODATE, PG_GUEST, PG_POISONED = 1, 2, 4, 8
+PG_LRU_BATCH, PG_KEY_DIRTY, PG_MOVABLE, PG_PINNED_LONG = 16, 32, 64, 128
+"""In a per-CPU LRU batch, which holds a reference; cache lines dirty under a private key; in a movable zone; pinned
+for long (FOLL_LONGTERM) by one of `pins`."""
+HW_OWNED, HW_VALIDATED, HW_HUGE = 1, 2, 4
+"""`PAGE.hw`: the owner table gives the page to the VM (PAMT or RMP); the guest validated it; its entry covers 2M."""
 CONTENT_ZERO, CONTENT_DATA, CONTENT_JUNK = 0, 1, 2
+
+# --- SEPT entry (TDX) ---
+SEPT_FREE, SEPT_PENDING, SEPT_MAPPED, SEPT_BLOCKED, SEPT_PENDING_BLOCKED = 0, 1, 2, 3, 4
+
+# --- consumers of a page other than stage-2 entries ---
+CONSUMER_NONE, CONSUMER_PIN_SHORT, CONSUMER_PIN_LONG, CONSUMER_VMSA = 0, 1, 2, 3
 
 # --- life of an object ---
 LIFE_UNUSED, LIFE_BUILDING, LIFE_READY, LIFE_INVALID, LIFE_FREED = 0, 1, 2, 3, 5
@@ -38,7 +55,8 @@ FILE_LIVE, FILE_DYING, FILE_FREED = 0, 1, 2
 
 # --- vCPU ---
 OUTSIDE_GUEST, IN_GUEST = 0, 1
-REQUEST_TLB_FLUSH, REQUEST_FREE_ROOTS = 1, 2
+REQUEST_TLB_FLUSH, REQUEST_FREE_ROOTS, REQUEST_OUTSIDE, REQUEST_VMSA = 1, 2, 4, 8
+"""REQUEST_OUTSIDE only makes the vCPU leave the guest (KVM_REQ_OUTSIDE_GUEST_MODE)."""
 
 SPTE = np.dtype([("pfn", "u4"), ("bits", "u1")])
 """A leaf stage-2 entry."""
@@ -49,8 +67,8 @@ FRAME = np.dtype(
         ("attr", "u1"),  # ATTR_PRIVATE
         ("hpte", "u1"),  # host mapping of the VMM: HPTE_*
         ("hpfn", "u4"),  # page of the host mapping; kept while protnone
-        ("gen_private", "u2"),  # oracle: generation of the last write to the private copy
-        ("gen_shared", "u2"),  # oracle: generation of the last write to the shared copy
+        ("gen_private", "u1"),  # oracle: generation of the last write to the private copy
+        ("gen_shared", "u1"),  # oracle: generation of the last write to the shared copy
         ("oracle", "u1"),  # oracle: ORACLE_*
     ]
 )
@@ -73,16 +91,15 @@ PAGE = np.dtype(
         ("state", "u1"),  # PAGE_*
         ("flags", "u1"),  # PG_*
         ("refs", "u2"),  # references: page cache or PTE, and every taker
-        ("pins_short", "u1"),
-        ("pins_long", "u1"),
-        ("order", "u1"),  # 0, or the region's order at the head of a huge page
+        ("pins", "u1"),  # pins by DMA (FOLL_PIN), or by KVM itself
+        ("order", "u1"),  # 0, or the order of the huge page that this page heads
         ("node", "u1"),  # NUMA node
         ("lock", "u2"),  # folio lock: actor + 1; 0 free
         ("index", "u4"),  # file index or gfn it backs; next free page while free
         ("content_gfn", "u4"),
-        ("content_gen", "u2"),
+        ("content_gen", "u1"),
         ("content", "u1"),  # CONTENT_*
-        ("hw", "u1"),  # owner table of the hardware; `none` keeps none
+        ("hw", "u1"),  # owner table of the hardware: HW_*; the gfn in it is `index`
     ]
 )
 """A physical page."""
@@ -93,6 +110,25 @@ REGION = np.dtype([("mixed", "u1"), ("tables", "u1")])
 TLB = np.dtype([("gfn", "i4"), ("pfn", "u4"), ("generation", "i4")])
 """A cached translation of a vCPU or of a host thread; valid if its generation is its owner's."""
 
+SEPT = np.dtype(
+    [
+        ("pfn", "u4"),
+        ("state", "u1"),  # SEPT_*
+        ("epoch", "u1"),  # TD epoch in which it was blocked, modulo 256
+    ]
+)
+"""The secure EPT entry of a gfn, which only the TDX module writes; spte[1] of the frame mirrors it."""
+
+CONSUMER = np.dtype(
+    [
+        ("kind", "u1"),  # CONSUMER_*
+        ("actor", "u2"),
+        ("gfn", "i4"),
+        ("pfn", "u4"),
+    ]
+)
+"""A user of a page that no stage-2 entry shows: a DMA pin, a vCPU's VMSA."""
+
 SLOT = np.dtype(
     [
         ("life", "u1"),  # LIFE_*
@@ -100,7 +136,8 @@ SLOT = np.dtype(
         ("number", "u1"),  # slot number of the VMM
         ("active", "u1"),  # in the active set
         ("bound", "u1"),  # in the file's bindings
-        ("gmem_only", "u1"),  # all faults go to the file: memslots of a file with mmap, which no design has yet
+        ("gmem_only", "u1"),  # all faults go to the file: memslots of a file with mmap
+        ("flags", "u1"),  # SLOT_*
         ("twin", "u1"),  # INVALID copy: the object it was copied from
         ("file", "i2"),  # guest_memfd file; -1 none
         ("base", "i8"),  # first gfn
@@ -110,9 +147,12 @@ SLOT = np.dtype(
 )
 """A memslot object."""
 
+SLOT_LOG_DIRTY = 1
+
 FILE = np.dtype(
     [
         ("life", "u1"),  # FILE_*
+        ("release", "u1"),  # the last reference is gone, release() waits to be run
         ("refs", "i4"),
         ("inval_writer", "i4"),  # invalidate_lock: actor + 1
         ("inval_readers", "i4"),
@@ -126,7 +166,7 @@ ACTOR = np.dtype(
         ("number", "i8"),
         ("first", "i8"),  # range of the operation in gfns
         ("end", "i8"),
-        ("flags", "i8"),  # WRITE, PRIVATE
+        ("flags", "i8"),  # of the operation: WRITE, PRIVATE, ...
         ("wanted_slot", "i8"),
         # cursors
         ("gfn", "i8"),
@@ -151,6 +191,8 @@ ACTOR = np.dtype(
         ("is_private", "i8"),
         ("zapped", "i8"),
         ("stale", "i8"),  # the fault ended in RETRY
+        ("froze", "i8"),  # the entry in hand is frozen by this actor
+        ("tries", "i8"),  # how often a step that may be done once more was done
         ("target", "i8"),  # page a migration copies to
         ("gathered", "i8"),  # pages taken out of the host page table and not freed yet, by first page
         ("error", "i8"),  # errno of an unwinding exit
@@ -166,6 +208,10 @@ ACTOR = np.dtype(
         ("root", "i8"),
         ("node", "i8"),
         ("tlb_generation", "i8"),
+        ("entered_epoch", "i8"),  # TD epoch at the last entry
+        ("same_faults", "i8"),  # faults in a row on one gfn: zero-step mitigation
+        # what it just did, for invariants that judge a use; they clear it
+        ("used", "i8"),  # 1: the page `pfn` was read or written as gfn - 1
         # what the operation came to
         ("result", "i8"),
         ("content", "i8"),  # last content read or overwritten: kind, gfn, generation
@@ -184,6 +230,8 @@ ARRAYS = {
     "tlbs": TLB,
     "slots": SLOT,
     "files": FILE,
+    "septs": SEPT,
+    "consumers": CONSUMER,
 }
 
 HEADER = np.dtype(
@@ -196,6 +244,10 @@ HEADER = np.dtype(
         ("regions_4", "i8"),
         ("tlb_mask", "i8"),  # entries of a TLB - 1
         ("shared_order", "i8"),  # order of pages behind the VMA
+        ("private_order", "i8"),  # order of folios of the file
+        ("largest_order", "i8"),  # the larger of both
+        ("hardware", "i8"),  # HARDWARE_*
+        ("one_copy", "i8"),  # a gfn has one page, private or shared, and conversion keeps it
         ("nodes", "i8"),  # NUMA nodes
         ("separate_roots", "i8"),  # private and shared entries under different roots
         ("private_memory", "i8"),  # the VM has private memory (attributes exist)
@@ -207,6 +259,13 @@ HEADER = np.dtype(
         ("slots_arch_lock", "i8"),
         ("mmap_writer", "i8"),
         ("mmap_readers", "i8"),
+        # the VM, and the TDX module's part of it
+        ("vm_refs", "i8"),  # the VM fd, and files that pin the VM
+        ("vm_tag", "i8"),  # changes when the VM object is freed
+        ("vm_dead", "i8"),  # the guest can run no more
+        ("tdx_epoch", "i8"),  # TD epoch: TRACK increments it
+        ("tdx_tree_lock", "i8"),  # SEPT tree lock, exclusive: actor + 1
+        ("tdx_zap_wait", "i8"),  # wait_for_sept_zap: nobody enters the guest
         # invalidation
         ("inval_count", "i8"),
         ("inval_seq", "i8"),
@@ -223,6 +282,7 @@ HEADER = np.dtype(
         # page allocator: free lists by first page, 0 empty
         ("free_page", "i8"),
         ("free_huge", "i8"),
+        ("free_gigantic", "i8"),
         ("fresh_page", "i8"),  # pages fresh_page .. fresh_end - 1 are free too, and listed nowhere
         ("fresh_end", "i8"),
         ("free_pages", "i8"),
@@ -237,6 +297,7 @@ HEADER = np.dtype(
         ("tables", "i8"),  # page tables below the root
         ("zeroed_pages", "i8"),  # pages filled with zeros so far
         ("ipis", "i8"),
+        ("warns", "i8"),  # WARN_ONs hit
     ]
 )
 """The header of a world: where its arrays lie, geometry, and the state of the VM."""
@@ -251,8 +312,14 @@ actor = element_getter(HEADER, "actors", ACTOR)
 tlb = element_getter(HEADER, "tlbs", TLB)
 slot = element_getter(HEADER, "slots", SLOT)
 file = element_getter(HEADER, "files", FILE)
+sept = element_getter(HEADER, "septs", SEPT)
+consumer = element_getter(HEADER, "consumers", CONSUMER)
 prefetch_frame = element_prefetcher(HEADER, "frames", FRAME)
 prefetch_cache = element_prefetcher(HEADER, "cache", CACHE)
+
+
+HARDWARE_NONE, HARDWARE_TDX, HARDWARE_SNP = 0, 1, 2
+"""`hardware` of the header; a kind of hardware names its own in its file."""
 
 
 @dataclass(frozen=True)
@@ -261,8 +328,12 @@ class Geometry:
 
     `gfns`: guest size in 4 KiB gfns. `slots`: (first gfn, gfns) of each memslot, ascending. A gfn's page
     in the VMA and its index in the guest_memfd file have the gfn's own number. `file`: there is such a
-    file, as large as the guest. `pages`: host pages; 0 means enough to back everything. `region_shift`:
-    9 for 2 MiB regions of 4 KiB gfns, less in small worlds.
+    file, as large as the guest. `pages`: host pages; 0 means enough to back everything. `region_gfns`:
+    gfns of a 2M region, 512 of 4 KiB; less in small worlds. A 1G region is `region_gfns` of them.
+    `shared_order`, `private_order`: orders of the pages behind the VMA and in the file. `one_backing`:
+    no gfn ever needs a page in the VMA and one in the file. `one_copy`: and a conversion keeps its data.
+    `gmem_only`: memslots take every page from the file. `init_private`: every gfn begins private.
+    `sept`: the hardware keeps a table of its own. `consumers`: pins and VMSAs there can be at once.
     """
 
     gfns: int
@@ -271,16 +342,29 @@ class Geometry:
     slots: tuple[tuple[int, int], ...] = ()
     file: bool = False
     pages: int = 0
-    region_shift: int = 9
+    region_gfns: int = 512
     tlb_entries: int = 64
     shared_order: int = 0
+    private_order: int = 0
     nodes: int = 1
     separate_roots: bool = False
     private_memory: bool = False
     zap_by_root: bool = False
+    one_backing: bool = False
+    one_copy: bool = False
+    gmem_only: bool = False
+    init_private: bool = False
+    hardware: int = HARDWARE_NONE
+    sept: bool = False
+    consumers: int = 8
 
     def __post_init__(self) -> None:
         _check_geometry(self)
+
+    @property
+    def region_shift(self) -> int:
+        """Order of a 2M region."""
+        return self.region_gfns.bit_length() - 1
 
 
 MAX_GFNS = 1 << 31
@@ -302,20 +386,45 @@ def _check_geometry(g: Geometry) -> None:
         _refuse(f"{g.vcpus} vCPUs and {g.host_actors} host actors", "choose at least 1 vCPU and at most 4096 actors")
     if g.tlb_entries < 1 or g.tlb_entries & (g.tlb_entries - 1):
         _refuse(f"{g.tlb_entries} TLB entries", "choose a power of two")
-    if not 0 <= g.region_shift <= 9:
-        _refuse(f"region shift {g.region_shift}", "choose 0 to 9 (regions of 1 to 512 gfns)")
-    if g.shared_order not in {0, g.region_shift}:
-        _refuse(f"pages of order {g.shared_order} behind the VMA", f"choose 0, or {g.region_shift} as the region shift")
+    if not 0 <= g.consumers <= 65536:
+        _refuse(f"{g.consumers} consumers of pages", "choose 0 to 65536")
     if len(g.slots) > MAX_SLOTS:
         _refuse(f"{len(g.slots)} memslots", f"choose at most {MAX_SLOTS}")
-    if not 1 <= g.nodes <= max(1, g.gfns):
-        _refuse(f"{g.nodes} NUMA nodes", f"choose 1 to {g.gfns} nodes")
+    _check_sizes(g)
+    _check_slots(g)
+
+
+def _check_sizes(g: Geometry) -> None:
+    if not 1 <= g.region_gfns <= 512 or g.region_gfns & (g.region_gfns - 1):
+        _refuse(f"regions of {g.region_gfns} gfns", "choose a power of two from 1 to 512")
+    shift = g.region_shift
+    if g.shared_order not in {0, shift}:
+        _refuse(f"pages of order {g.shared_order} behind the VMA", f"choose 0, or {shift} for regions of {1 << shift}")
+    if g.private_order not in {0, shift, 2 * shift}:
+        _refuse(f"folios of order {g.private_order} in the file", f"choose 0, {shift} or {2 * shift}")
+    if g.pages < 0:
+        _refuse(f"{g.pages} host pages", "choose a number of pages, or 0 for enough")
+    pages = g.pages or g.gfns
+    if not 1 <= g.nodes <= min(pages, 255):
+        _refuse(
+            f"{g.nodes} NUMA nodes for {pages} pages", f"choose 1 to {min(pages, 255)}: every node has a page at least"
+        )
+
+
+def _check_slots(g: Geometry) -> None:
     reached = 0
     for base, count in g.slots:
-        if count < 1 or base < reached or base + count > g.gfns:
+        if count < 1:
+            _refuse(f"memslot of {count} gfns at gfn {base}", "give it at least one gfn")
+        if base < 0 or base + count > g.gfns:
             _refuse(
-                f"memslot of {count} gfns at gfn {base} is empty, overlaps another or leaves the guest",
-                f"keep memslots ascending, apart and within {g.gfns} gfns",
+                f"memslot of {count} gfns at gfn {base} leaves the guest",
+                f"keep memslots within gfns 0 to {g.gfns - 1}",
+            )
+        if base < reached:
+            _refuse(
+                f"memslot of {count} gfns at gfn {base} overlaps the one before it, which ends at gfn {reached}",
+                "keep memslots ascending and apart",
             )
         reached = base + count
 
@@ -325,8 +434,11 @@ def _lengths(g: Geometry) -> dict[str, int]:
     levels = [-(-g.gfns // (1 << shift * level)) for level in (1, 2, 3)]
     actors = g.vcpus + g.host_actors
     region_gfns = 1 << shift
-    needed = 2 * g.gfns if g.file else g.gfns
-    pages = g.pages or needed + (2 * region_gfns if g.shared_order else 0)
+    backings = 2 if g.file and not g.one_backing else 1
+    pages = g.pages or backings * g.gfns + (2 * region_gfns if g.shared_order or g.private_order else 0)
+    if g.private_order > shift:
+        gigantic = 1 << g.private_order
+        pages = gigantic + -(-pages // gigantic) * gigantic
     return {
         "frames": g.gfns,
         "cache": g.gfns if g.file else 0,
@@ -336,6 +448,8 @@ def _lengths(g: Geometry) -> dict[str, int]:
         "tlbs": actors * g.tlb_entries,
         "slots": len(g.slots) + SLOT_OBJECTS_SPARE,
         "files": int(g.file),
+        "septs": g.gfns if g.sept else 0,
+        "consumers": g.consumers,
     }
 
 
@@ -379,8 +493,9 @@ class World:
     @property
     def bytes_per_gfn(self) -> float:
         """Bytes of state that each further gfn costs: its frame, cache entry, page or pages, and share of regions."""
-        backings = 2 if self.geometry.file else 1
-        fixed = FRAME.itemsize + (CACHE.itemsize if self.geometry.file else 0) + backings * PAGE.itemsize
+        g = self.geometry
+        backings = 2 if g.file and not g.one_backing else 1
+        fixed = FRAME.itemsize + CACHE.itemsize * g.file + SEPT.itemsize * g.sept + backings * PAGE.itemsize
         return fixed + REGION.itemsize * len(self.arrays["regions"]) / self.geometry.gfns
 
     def _fill_header(self) -> None:
@@ -391,12 +506,17 @@ class World:
             "vcpus",
             "region_shift",
             "shared_order",
+            "private_order",
+            "hardware",
+            "one_copy",
             "nodes",
             "separate_roots",
             "private_memory",
             "zap_by_root",
         ):
             header[name] = getattr(g, name)
+        header["largest_order"] = max(g.shared_order, g.private_order)
+        header["vm_refs"] = 1 + g.file
         header["regions_3"] = two
         header["regions_4"] = two + three
         header["tlb_mask"] = g.tlb_entries - 1
@@ -409,26 +529,36 @@ class World:
         actors["tlb_generation"] = 1
         actors["node"] = np.arange(len(actors)) % self.geometry.nodes
         slots["file"] = -1
+        if self.geometry.init_private:
+            self.arrays["frames"]["attr"] = ATTR_PRIVATE
         for number, (base, count) in enumerate(self.geometry.slots):
-            slots[number] = (LIFE_READY, 1, number, 1, 0, 0, 0, -1, base, count, 0)
+            slots[number] = (LIFE_READY, 1, number, 1, 0, 0, 0, 0, -1, base, count, 0)
             if len(self.arrays["files"]):
                 slots[number]["file"] = 0
                 slots[number]["pgoff"] = base
                 slots[number]["bound"] = 1
+                slots[number]["gmem_only"] = self.geometry.gmem_only
                 self.arrays["cache"]["slot"][base : base + count] = number + 1
                 self.arrays["cache"]["tag"][base : base + count] = 1
         if len(self.arrays["files"]):
             self.arrays["files"]["refs"] = 1
 
     def _fill_pages(self) -> None:
-        """Pages 1.. are free: whole aligned blocks by their heads, the pages before them fresh, the rest one by one."""
-        pages, block = self.arrays["pages"], 1 << self.geometry.region_shift
-        heads = np.arange(block, len(pages) - block + 1, block, dtype=np.int64)
-        tail = np.arange(len(heads) * block + block if len(heads) else len(pages), len(pages), dtype=np.int64)
-        for chain, field in ((tail, "free_page"), (heads, "free_huge")):
+        """Pages 1.. are free: aligned blocks by their heads, the pages before them fresh, the rest one by one.
+
+        Where folios are of 1G, every whole block of that size is kept for them, as a pool of huge pages is.
+        """
+        pages, order = self.arrays["pages"], self.geometry.private_order
+        block = 1 << self.geometry.region_shift
+        gigantic = 1 << order if order > self.geometry.region_shift else 0
+        ordinary = gigantic or len(pages)
+        heads = np.arange(block, ordinary - block + 1, block, dtype=np.int64)
+        tail = np.arange(len(heads) * block + block if len(heads) else ordinary, ordinary, dtype=np.int64)
+        pool = np.arange(gigantic, len(pages) - gigantic + 1, gigantic, dtype=np.int64) if gigantic else tail[:0]
+        for chain, field in ((tail, "free_page"), (heads, "free_huge"), (pool, "free_gigantic")):
             if len(chain):
                 self.header[field] = chain[0]
                 pages["index"][chain[:-1]] = chain[1:]
         self.header["fresh_page"] = 1
-        self.header["fresh_end"] = block if len(heads) else len(pages)
-        self.header["free_pages"] = len(pages) - 1
+        self.header["fresh_end"] = block if len(heads) else ordinary
+        self.header["free_pages"] = ordinary - 1 + len(pool) * gigantic

@@ -57,7 +57,7 @@ def locks(world: World) -> Iterator[str]:
         if a["srcu"] or a["awaited"] or a["gathered"]:
             yield f"actor {a['number']}: srcu {a['srcu']}, awaited {a['awaited']}, gathered {a['gathered']}"
     every = world.arrays["pages"]
-    if every["lock"].any() or every["pins_short"].any() or every["pins_long"].any():
+    if every["lock"].any() or every["pins"].any():
         yield "a page is locked or pinned"
 
 

@@ -43,14 +43,14 @@ def geometry(design: str, size: str = "4K", **changes: Any) -> Geometry:
         "vcpus": 2,
         "host_actors": 2,
         "slots": ((0, 16),),
-        "region_shift": 2,
+        "region_gfns": 4,
         "file": d.file,
         "private_memory": d.private_memory,
         "zap_by_root": d.zap_by_root,
     }
     parts |= changes
     if size == "2M":
-        parts["shared_order"] = parts["region_shift"]
+        parts["shared_order"] = parts["region_gfns"].bit_length() - 1
     return Geometry(**parts)
 
 

@@ -50,7 +50,7 @@ CONVERT = blocks.program(
         row("convert.post.unlock_mmu", step="mmu.unlock", **BY_ATTRIBUTES),
         row("convert.unlock_slots", step="slot.unlock_slots", at="L_out", **SET_ATTRIBUTES),
     ),
-    aside=blocks.yield_rows("convert.pre"),
+    aside=blocks.beside_zap("convert.pre"),
 )
 
 PUNCH = blocks.program(
@@ -82,7 +82,7 @@ PUNCH = blocks.program(
         row("punch.fdput"),
         row("fallocate.returned", step="punch.returned"),
     ),
-    aside=blocks.yield_rows("punch.start"),
+    aside=blocks.beside_zap("punch.start"),
 )
 
 ALLOCATE = blocks.program(
@@ -130,7 +130,7 @@ SLOT_CREATE = blocks.slot_create(
     ),
 )
 
-SLOT_DELETE = blocks.slot_delete(blocks.zap_slot_leaves(), UNBIND, blocks.yield_rows("slot"))
+SLOT_DELETE = blocks.slot_delete(blocks.zap_slot_leaves(), UNBIND, blocks.beside_zap("slot"))
 
 TEARDOWN = blocks.program(
     "teardown",

@@ -19,7 +19,7 @@ PUNCH = blocks.program(
     (row("mm.clear_pte"),),
     blocks.notify_end(),
     (row("mm.flush_host_tlb"), row("mm.free_page"), row("mm.unlock_mmap"), row("madvise.returned", step="mm.returned")),
-    aside=blocks.yield_rows("mn.start"),
+    aside=blocks.beside_zap("mn.start"),
 )
 
 ALLOCATE = blocks.program(

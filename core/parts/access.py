@@ -19,13 +19,13 @@ def write_content(w: Record, a: Record) -> None:
     """Write data of generation + 1 of this gfn to the actor's page, and tell the oracle which copy it was."""
     f = frame(w, a["gfn"])
     p = page(w, a["pfn"])
-    private = p["state"] == PAGE_FILE and f["attr"] & ATTR_PRIVATE
+    private = p["state"] == PAGE_FILE and f["attr"] & ATTR_PRIVATE and w["one_copy"] == 0
     if private:
-        generation = (f["gen_private"] + 1) & 0xFFFF
+        generation = (f["gen_private"] + 1) & 0xFF
         f["gen_private"] = generation
         f["oracle"] = f["oracle"] & ~ORACLE_ZERO_PRIVATE
     else:
-        generation = (f["gen_shared"] + 1) & 0xFFFF
+        generation = (f["gen_shared"] + 1) & 0xFF
         f["gen_shared"] = generation
         f["oracle"] = f["oracle"] & ~ORACLE_ZERO_SHARED
     p["content"] = CONTENT_DATA
@@ -35,11 +35,12 @@ def write_content(w: Record, a: Record) -> None:
 
 @part
 def read_content(w: Record, a: Record) -> None:
-    """Note what the actor's page holds."""
+    """Note what the actor's page holds, and that it was used: invariants judge a use when it is made."""
     p = page(w, a["pfn"])
     a["content"] = p["content"]
     a["content_gfn"] = p["content_gfn"]
     a["content_gen"] = p["content_gen"]
+    a["used"] = 1
 
 
 @part

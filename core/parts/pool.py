@@ -1,6 +1,7 @@
 """The page allocator and the account of backing, in pages of 4 KiB.
 
-Freed pages are reused last in, first out. Huge blocks are split one at a time and never merged.
+Freed pages are reused last in, first out. Huge blocks are split one at a time and never merged; blocks of 1G
+are a pool of their own, which is never split for small pages.
 """
 
 from gmembench.core.jit import part
@@ -10,8 +11,13 @@ from gmembench.core.world import CONTENT_ZERO, PAGE_FREE, page
 
 @part
 def take_page(w: Record, order: int) -> int:
-    """Take a free page, or a huge block if `order` is not 0; its content stays as it was. 0 when there is none."""
-    if order != 0:
+    """Take a free page, or a block if `order` is not 0; its content stays as it was. 0 when there is none."""
+    if order > w["region_shift"]:
+        pfn = w["free_gigantic"]
+        if pfn == 0:
+            return 0
+        w["free_gigantic"] = page(w, pfn)["index"]
+    elif order != 0:
         pfn = w["free_huge"]
         if pfn == 0:
             return 0
@@ -43,7 +49,10 @@ def free_page(w: Record, pfn: int) -> None:
     order = p["order"]
     p["state"] = PAGE_FREE
     p["refs"] = 0
-    if order != 0:
+    if order > w["region_shift"]:
+        p["index"] = w["free_gigantic"]
+        w["free_gigantic"] = pfn
+    elif order != 0:
         p["index"] = w["free_huge"]
         w["free_huge"] = pfn
     else:

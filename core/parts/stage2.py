@@ -2,7 +2,7 @@
 
 from gmembench.core.jit import part
 from gmembench.core.views import Record
-from gmembench.core.world import SPTE_HUGE, SPTE_PRESENT, region, spte
+from gmembench.core.world import SPTE_GIGANTIC, SPTE_HUGE, SPTE_PRESENT, region, spte
 
 
 @part
@@ -30,17 +30,52 @@ def entry_gfn(w: Record, gfn: int, root: int) -> int:
     """The gfn at which the present leaf entry that maps `gfn` stands; -1 if none does."""
     if spte(w, gfn, root)["bits"] & SPTE_PRESENT:
         return gfn
-    if w["shared_order"] != 0:
-        first = region_head(w, gfn)
-        if spte(w, first, root)["bits"] & SPTE_HUGE:
+    if w["largest_order"] != 0:
+        return huge_entry_gfn(w, gfn, root)
+    return -1
+
+
+@part
+def huge_entry_gfn(w: Record, gfn: int, root: int) -> int:
+    """The gfn at which the huge entry that maps `gfn` stands, of 2M or 1G; -1 if none does."""
+    first = region_head(w, gfn)
+    if spte(w, first, root)["bits"] & SPTE_HUGE:
+        return first
+    if w["largest_order"] > w["region_shift"]:
+        first = level_head(w, 3, gfn)
+        if spte(w, first, root)["bits"] & SPTE_GIGANTIC:
             return first
     return -1
 
 
 @part
-def under_huge_entry(w: Record, gfn: int, root: int) -> bool:
-    """Whether a huge entry maps the region of a gfn."""
-    return (spte(w, region_head(w, gfn), root)["bits"] & SPTE_HUGE) != 0
+def level_head(w: Record, level: int, gfn: int) -> int:
+    """First gfn of what an entry of `level` (1 to 3) that maps `gfn` covers."""
+    shift = w["region_shift"] * (level - 1)
+    return gfn >> shift << shift
+
+
+@part
+def level_gfns(w: Record, level: int) -> int:
+    """Gfns that an entry of `level` (1 to 3) maps."""
+    return 1 << (w["region_shift"] * (level - 1))
+
+
+@part
+def entry_level(bits: int) -> int:
+    """Level of a leaf entry by its bits."""
+    if bits & SPTE_GIGANTIC:
+        return 3
+    if bits & SPTE_HUGE:
+        return 2
+    return 1
+
+
+@part
+def under_larger_entry(w: Record, gfn: int, root: int, level: int) -> bool:
+    """Whether an entry of a level above `level` maps a gfn."""
+    at = huge_entry_gfn(w, gfn, root)
+    return at >= 0 and entry_level(spte(w, at, root)["bits"]) > level
 
 
 @part
@@ -85,7 +120,6 @@ def region_empty(w: Record, gfn: int) -> bool:
     """Whether nothing can be mapped in the region of a gfn: no table below it and no huge entry."""
     if region(w, gfn >> w["region_shift"])["tables"] != 0:
         return False
-    return (
-        w["shared_order"] == 0
-        or (spte(w, region_head(w, gfn), 0)["bits"] | spte(w, region_head(w, gfn), 1)["bits"]) == 0
-    )
+    if w["largest_order"] == 0:
+        return True
+    return huge_entry_gfn(w, gfn, 0) < 0 and huge_entry_gfn(w, gfn, 1) < 0

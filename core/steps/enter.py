@@ -64,9 +64,9 @@ def set_outside(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-fault", "check", "kvm_handle_exit", ("kicked", "fault"))
+@step("kvm-fault", "check", "kvm_handle_exit", ("kicked", "fault", "denied"))
 def decode(w: Record, a: Record, r: Record) -> int:
-    """Tell a kick from a stage-2 fault."""
+    """Tell a kick from a stage-2 fault. Denied by an owner table is a fault of hardware that has one."""
     if a["kicked"] != 0:
         a["kicked"] = 0
         return KICKED

@@ -18,9 +18,10 @@ from gmembench.core.outcomes import (
     STALE,
 )
 from gmembench.core.parts.huge import block_head, unlink_small_entries
+from gmembench.core.parts.levels import bits_of_level, largest_level
 from gmembench.core.parts.memslots import slot_of_gfn
 from gmembench.core.parts.pool import put_page
-from gmembench.core.parts.stage2 import entry_gfn, region_head, region_mixed, root_of, table_index, under_huge_entry
+from gmembench.core.parts.stage2 import entry_gfn, level_head, root_of, table_index, under_larger_entry
 from gmembench.core.parts.stale import invalidated
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
@@ -28,7 +29,6 @@ from gmembench.core.world import (
     ATTR_PRIVATE,
     LIFE_INVALID,
     SPTE_FROZEN,
-    SPTE_HUGE,
     SPTE_PRESENT,
     frame,
     region,
@@ -152,15 +152,10 @@ def recheck_stale(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-fault", "check", "kvm_mmu_hugepage_adjust")
 def choose_level(w: Record, a: Record, r: Record) -> int:
-    """Map the whole region if the page behind it is huge, the memslot holds it all and its attributes agree."""
+    """Map as much at once as the page behind it, the memslot, the attributes and the hardware allow."""
     a["level"] = 1
-    if a["order"] == 0:
-        return NEXT
-    first = region_head(w, a["gfn"])
-    s = slot(w, a["slot"])
-    inside = s["base"] <= first and first + (1 << w["region_shift"]) <= s["base"] + s["npages"]
-    if inside and not region_mixed(w, 2, first):
-        a["level"] = 2
+    if a["order"] != 0:
+        a["level"] = largest_level(w, a)
     return NEXT
 
 
@@ -168,7 +163,7 @@ def choose_level(w: Record, a: Record, r: Record) -> int:
 def link_table(w: Record, a: Record, r: Record) -> int:
     """Link the topmost missing page table, one a step; at the leaf, remember the entry to compare with."""
     gfn = a["gfn"]
-    if w["shared_order"] != 0 and a["level"] == 1 and under_huge_entry(w, gfn, root_of(w, a)):
+    if w["largest_order"] != 0 and under_larger_entry(w, gfn, root_of(w, a), a["level"]):
         a["stale"] = 1
         return LOST
     bit = 1 << root_of(w, a)
@@ -180,7 +175,7 @@ def link_table(w: Record, a: Record, r: Record) -> int:
         missing["tables"] = missing["tables"] | bit
         w["tables"] += 1
         return AGAIN
-    entry = spte(w, gfn if a["level"] == 1 else region_head(w, gfn), root_of(w, a))
+    entry = spte(w, gfn if a["level"] == 1 else level_head(w, a["level"], gfn), root_of(w, a))
     a["old_bits"] = entry["bits"]
     a["old_pfn"] = entry["pfn"]
     return NEXT
@@ -190,25 +185,27 @@ def link_table(w: Record, a: Record, r: Record) -> int:
 def set_spte(w: Record, a: Record, r: Record) -> int:
     """Compare and exchange the leaf entry against what was read; a lost race retries.
 
-    A huge entry replaces the small ones below it, which asks for a flush.
+    A huge entry replaces the small ones below it, which asks for a flush. An entry that this fault froze while
+    the hardware was asked is its own.
     """
-    first = a["gfn"] if a["level"] == 1 else region_head(w, a["gfn"])
+    first = a["gfn"] if a["level"] == 1 else level_head(w, a["level"], a["gfn"])
     entry = spte(w, first, root_of(w, a))
-    if entry["bits"] & SPTE_FROZEN:
+    if entry["bits"] & SPTE_FROZEN and a["froze"] == 0:
         a["stale"] = 1
         return FROZEN
     if entry["bits"] != a["old_bits"] or entry["pfn"] != a["old_pfn"]:
         a["stale"] = 1
         return LOST
     pfn = a["pfn"] - (a["gfn"] - first)
-    huge = SPTE_HUGE if a["level"] == 2 else 0
-    if entry["bits"] == SPTE_PRESENT | huge and entry["pfn"] == pfn:
+    bits = SPTE_PRESENT if a["level"] == 1 else bits_of_level(a["level"])
+    if entry["bits"] == bits and entry["pfn"] == pfn:
         return SAME
-    if a["level"] == 2:
-        a["zapped"] = unlink_small_entries(w, first, root_of(w, a))
-    entry["bits"] = SPTE_PRESENT | huge
+    if a["level"] != 1:
+        a["zapped"] = unlink_small_entries(w, first, root_of(w, a), a["level"])
+    entry["bits"] = bits
     entry["pfn"] = pfn
-    if a["level"] == 2 and a["zapped"] != 0:
+    a["froze"] = 0
+    if a["level"] != 1 and a["zapped"] != 0:
         return REPLACED
     return NEXT
 

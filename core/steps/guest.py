@@ -9,7 +9,7 @@ from gmembench.core.views import Record
 from gmembench.core.world import IN_GUEST, tlb
 
 
-@step("guest", "check", "TLB and stage-2 walk", ("absent", "denied", "kicked"))
+@step("guest", "check", "TLB and stage-2 walk", ("absent", "denied", "kicked", "pending"))
 def translate(w: Record, a: Record, r: Record) -> int:
     """Translate the gfn by the TLB, else by the stage-2 tables, which fills the TLB. One step, as in hardware."""
     if a["mode"] != IN_GUEST:

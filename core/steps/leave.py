@@ -1,9 +1,10 @@
 """Exits to userspace, and what they unwind."""
 
-from gmembench.core.errno import EAGAIN, EFAULT, ENOENT, EXIT_MMIO
+from gmembench.core.errno import EAGAIN, EFAULT, ENOENT, EXIT_MMIO, VM_DEAD
 from gmembench.core.outcomes import NEXT
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
+from gmembench.core.world import OUTSIDE_GUEST
 
 
 @step("kvm-fault", "state", "kvm_mmu_prepare_memory_fault_exit")
@@ -38,4 +39,13 @@ def prefault_failed(w: Record, a: Record, r: Record) -> int:
 def prefault_mmio(w: Record, a: Record, r: Record) -> int:
     """A prefault cannot emulate: without a memslot it ends, with ENOENT if no page was finished."""
     a["result"] = 0 if a["done"] != 0 else ENOENT
+    return NEXT
+
+
+@step("kvm-fault", "state", "kvm_vm_dead")
+def vm_dead(w: Record, a: Record, r: Record) -> int:
+    """Leave the guest for good: the VM is dead, every vCPU's next run fails."""
+    a["mode"] = OUTSIDE_GUEST
+    w["vm_dead"] = 1
+    a["result"] = VM_DEAD
     return NEXT

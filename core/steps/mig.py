@@ -64,7 +64,7 @@ def check_mapping(w: Record, a: Record, r: Record) -> int:
 def freeze_refs(w: Record, a: Record, r: Record) -> int:
     """Give up if anyone but the host PTE holds the page, a pin for example."""
     p = page(w, a["pfn"])
-    if p["refs"] != 1 or p["pins_short"] != 0 or p["pins_long"] != 0:
+    if p["refs"] != 1 or p["pins"] != 0:
         free_page(w, a["target"])
         return EXTRA
     return NEXT

@@ -1,7 +1,7 @@
 """KVM_PRE_FAULT_MEMORY: faults without a guest, in a loop (mmu.c:5051-5072, kvm_main.c:4420-4470)."""
 
 from gmembench.core.outcomes import AGAIN, DONE, NEXT, RETRY
-from gmembench.core.parts.stage2 import region_end
+from gmembench.core.parts.stage2 import level_gfns, level_head
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 
@@ -19,7 +19,7 @@ def check_result(w: Record, a: Record, r: Record) -> int:
     if a["stale"] != 0:
         return RETRY
     a["done"] += 1
-    a["gfn"] = region_end(w, a["gfn"]) if a["level"] == 2 else a["gfn"] + 1
+    a["gfn"] = level_head(w, a["level"], a["gfn"]) + level_gfns(w, a["level"])
     if a["gfn"] < a["end"]:
         return AGAIN
     a["result"] = 0

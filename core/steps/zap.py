@@ -10,9 +10,11 @@ BY_GFN, BY_INDEX = 0, 1
 """Operand `value`: the walk goes over memslots by gfn, or over the bindings of the file by index."""
 
 
-@step("kvm-invalidate", "spte-bits", "tdp_mmu_zap_leafs", ("slot",))
+@step("kvm-invalidate", "spte-bits", "tdp_mmu_zap_leafs", ("slot", "external"))
 def gfn(w: Record, a: Record, r: Record) -> int:
     """Zap the entry of one gfn, or pass a region without tables; then the next gfn, then the next memslot.
+
+    External: the hardware has an entry of its own, which must go now. Only hardware with separate roots says so.
 
     With operand `may_yield` it may give up mmu_lock in the middle (a choice of the driver). Operand `kind`
     is the attribute filter, 1 private and 2 shared: without separate roots the kernel ignores it, because
@@ -29,7 +31,7 @@ def gfn(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-invalidate", "spte-bits", "tdp_mmu_zap_leafs", ("slot",))
+@step("kvm-invalidate", "spte-bits", "tdp_mmu_zap_leafs", ("slot", "external"))
 def nothing(w: Record, a: Record, r: Record) -> int:
     """Leave the entries of the range as they are: a control, no kernel does this."""
     a["cursor"] = a["stop"]
@@ -38,7 +40,7 @@ def nothing(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-invalidate", "spte-bits", "tdp_mmu_zap_leafs", ("slot",))
+@step("kvm-invalidate", "spte-bits", "tdp_mmu_zap_leafs", ("slot", "external"))
 def gfn_obeying_filter(w: Record, a: Record, r: Record) -> int:
     """Zap only entries of the filter's kind, though the roots are not separate: a control, no kernel does this."""
     if a["cursor"] < a["stop"]:

@@ -456,11 +456,11 @@ def test_a_touch_from_another_node_moves_the_page(design: str, program: str) -> 
 @pytest.mark.parametrize("program", ["access", "host_access"])
 def test_without_a_free_page_nothing_moves(program: str) -> None:
     """A migration that finds no page to move to leaves the page accessible where it is."""
-    twins = Twins("legacy-vma", "4K", nodes=2, pages=1)
-    twins.do("access", V0, 3, write=True)
+    twins = Twins("legacy-vma", "4K", nodes=2, pages=2)
+    twins.do("access", V0, 3, 2, write=True)
     twins.do("numa_zap", H0, 3, 1)
     twins.do(program, H1 if program == "host_access" else V1, 3)
-    assert consistency.host_pages(twins.machine.world) == {3: 1}
+    assert consistency.host_pages(twins.machine.world) == {3: 1, 4: 2}
     twins.finish()
 
 

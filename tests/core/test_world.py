@@ -58,7 +58,7 @@ def test_a_world_too_large_for_memory_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_a_gfn_costs_few_bytes(design: str, limit: int, size: str) -> None:
     """A large world keeps at most 48 bytes a gfn with one backing and 72 with two, everything counted."""
     gfns = 1 << 18
-    world = World(geometry(design, size, gfns=gfns, slots=((0, gfns),), region_shift=9))
+    world = World(geometry(design, size, gfns=gfns, slots=((0, gfns),), region_gfns=512))
     assert world.state_bytes / gfns <= limit
     assert world.bytes_per_gfn <= limit
 
@@ -111,7 +111,7 @@ def test_a_snapshot_is_a_copy_of_the_buffer(design: str) -> None:
 def test_every_page_can_be_taken_once(pages: int, shift: int) -> None:
     """However pages fall into blocks, exactly as many gfns can be backed as there are pages."""
     m = Machine(
-        code_of("legacy-vma"), geometry("legacy-vma", gfns=48, slots=((0, 48),), pages=pages, region_shift=shift)
+        code_of("legacy-vma"), geometry("legacy-vma", gfns=48, slots=((0, 48),), pages=pages, region_gfns=1 << shift)
     )
     assert m.do("allocate", H0, 0, 48) == "ENOMEM"
     assert m.world["free_pages"] == 0
