@@ -115,7 +115,7 @@ class Program:
         """
         short = name.removeprefix(f"{self.name}.")
         wanted = {name, short, f"{self.name}.{short}"}
-        exact = [i for i, r in enumerate(self.rows) if r.name in wanted]
+        exact = [i for i, r in enumerate(self.rows) if r.name in wanted and not r.step.startswith("hook:")]
         found = exact or [i for i, r in enumerate(self.rows) if any(r.name.startswith(f"{n}.") for n in wanted)]
         if not found:
             raise UserError(

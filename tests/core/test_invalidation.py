@@ -46,7 +46,7 @@ def hand_made(*programs: Program, **changes: Any) -> Machine:
 
 def invalidation(begin: str, end: str) -> tuple[Program, Program]:
     """An mmu_notifier's start as one operation and its end as another."""
-    start = blocks.program(begin, blocks.notify_begin(), aside=blocks.yield_rows("mn.start"))
+    start = blocks.program(begin, blocks.notify_begin(), aside=blocks.beside_zap("mn.start"))
     return start, Program(end, blocks.notify_end())
 
 

@@ -8,6 +8,7 @@ from small_worlds import DESIGNS, code_of, code_of_programs
 from gmembench.core.designs.guest_memfd import ORDER_6_12
 from gmembench.core.errors import UserError
 from gmembench.core.hardware.none import HARDWARE
+from gmembench.core.operations import PROGRAMS
 from gmembench.core.outcomes import CODE, NEXT, OUTCOMES
 from gmembench.core.programs import (
     Code,
@@ -149,7 +150,7 @@ def test_an_empty_hook_hands_its_labels_on() -> None:
 
 def test_hardware_fills_its_hooks() -> None:
     """Rows of the hardware stand where the hook stood, the first one with the hook's labels."""
-    added = (row("hw.one", step=NOTHING), row("hw.two", step=NOTHING))
+    added = (row("one", step=NOTHING), row("two", step=NOTHING))
     hardware = Hardware("extra", "", separate_roots=False, classify="fault.classify", hooks={"assign": added})
     p = Program(
         "punch", (*program("a.one").rows, hook("reclaim", at="M"), hook("assign", at="L"), *program("a.two").rows)
@@ -189,7 +190,7 @@ def test_assembly_lays_programs_out_by_the_operations_order() -> None:
         Program("punch", (row("a.one", step=NOTHING),)), Program("access", (row("b.one", step=NOTHING),))
     )
     assert [item.name for item in code.info] == ["access.b.one", "punch.a.one"]
-    assert code.entries.tolist() == [0, -1, -1, 1, *[-1] * 7]
+    assert code.entries.tolist() == [0, -1, -1, 1, *[-1] * (len(PROGRAMS) - 4)]
 
 
 def test_a_row_falls_through_unless_it_jumps() -> None:
@@ -224,10 +225,10 @@ def reachable(code: Code) -> set[int]:
 
 @pytest.mark.parametrize("design", sorted(DESIGNS))
 def test_every_row_of_a_design_can_run(design: str) -> None:
-    """No row of a shipped design is dead, and no two have the same name."""
+    """No row of a shipped design is dead but the one for hardware that kills a VM, and no two have the same name."""
     code = code_of(design)
-    dead = set(range(len(code.rows))) - reachable(code)
-    assert [code.info[i].name for i in sorted(dead)] == []
+    dead = {code.info[i].name for i in set(range(len(code.rows))) - reachable(code)}
+    assert dead <= {"access.killed.set_outside"}
     assert len({item.name for item in code.info}) == len(code.info)
 
 
