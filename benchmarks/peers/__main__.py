@@ -1,6 +1,6 @@
 """`python -m gmembench.benchmarks.peers`: what the sequential driver costs, measured against C.
 
-Exit codes: 0 done; 1 the driver and its twin did not do the same; 2 bad usage; 3 no gcc.
+Exit codes: 0 done; 1 the driver and its twin did not do the same, or a step has no C; 2 bad usage; 3 no gcc.
 """
 
 import sys
@@ -12,49 +12,68 @@ import numpy as np
 from gmembench.benchmarks.cli import complain, usage_line
 from gmembench.benchmarks.commands import options
 from gmembench.benchmarks.peers import compare, twin
+from gmembench.benchmarks.peers.expressions import UntranslatableError
+from gmembench.core.catalog import load_designs
 
 DIFFERENT, NO_COMPILER = 1, 3
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--design", "designs", metavar="NAME", multiple=True, help="Measure this design only. Repeatable.")
 @click.option("--gfns", default=1 << 20, show_default=True, type=click.IntRange(1), help="Guest size in 4 KiB gfns.")
 @click.option("--pairs", default=9, show_default=True, type=click.IntRange(1), help="Alternating pairs of each order.")
 @click.option(
     "--large",
     metavar="GFNS",
     type=click.IntRange(1),
-    help="Also measure the cost per fault in a guest of this size (72 bytes a gfn) against --gfns.",
+    help="Also measure the cost per fault in a guest of this size against --gfns.",
 )
 @click.option("--runs", default=3, show_default=True, type=click.IntRange(1), help="Runs of the large guest.")
 @options.as_json
-def peers(gfns: int, pairs: int, large: int | None, runs: int, as_json: bool) -> None:
-    """Measure the sequential driver against a hand-written C twin of the same rows.
+def peers(designs: tuple[str, ...], gfns: int, pairs: int, large: int | None, runs: int, as_json: bool) -> None:
+    """Measure the sequential driver against C code of the same rows.
 
-    Both populate private memory of guest-memfd by first touch, 4K, on the same records with the same
-    counters. After each pair the worlds must be byte-identical and all counters equal.
+    Both touch each gfn of a guest for the first time, 4K, on the same records with the same counters: private
+    memory, or shared memory if the design has no private. The C is written from the rows of each design.
+    After each pair the worlds must be byte-identical and all counters equal.
 
     \b
     Example:
-      python -m gmembench.benchmarks.peers --pairs 9 --large 67108864
+      python -m gmembench.benchmarks.peers --design guest-memfd --pairs 9 --large 67108864
     """
     with compare.one_cpu():
-        found = [compare.compare(gfns, order, pairs) for order in compare.ORDERS]
-        scaled = compare.scaling(gfns, large, runs) if large else None
+        measured = {name: measure(name, gfns, pairs, large, runs) for name in choose(designs)}
     report: dict[str, Any] = {
         "cpu": compare.cpu_name(),
         "compiler": f"{twin.compiler_version()}, {' '.join(twin.FLAGS)}",
         "clock": "CPU time of the thread",
         "gfns": gfns,
         "pairs": pairs,
-        "orders": {one.order: figures(one) for one in found},
-        "bytes_per_gfn": compare.bytes_per_gfn(),
+        "designs": measured,
     }
-    if scaled:
-        report["large"] = {"gfns": large, "runs": runs, **scale_figures(*scaled)}
     if as_json:
         options.print_json(report)
     else:
         print_report(report)
+
+
+def choose(names: tuple[str, ...]) -> list[str]:
+    """The designs asked for, else all."""
+    known = list(load_designs())
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise click.UsageError(f"no design {unknown[0]!r}: choose from {', '.join(known)}")
+    return list(names) or known
+
+
+def measure(design: str, gfns: int, pairs: int, large: int | None, runs: int) -> dict[str, Any]:
+    """All figures of a design."""
+    found: dict[str, Any] = {
+        "orders": {order: figures(compare.compare(design, gfns, order, pairs)) for order in compare.ORDERS}
+    }
+    if large:
+        found["large"] = {"gfns": large, "runs": runs, **scale_figures(*compare.scaling(design, gfns, large, runs))}
+    return found
 
 
 def figures(one: compare.Comparison) -> dict[str, Any]:
@@ -82,23 +101,28 @@ def scale_figures(small_ns: np.ndarray, large_ns: np.ndarray) -> dict[str, float
 def print_report(report: dict[str, Any]) -> None:
     """Print the figures as text, with what they mean."""
     click.echo(f"CPU: {report['cpu']}\nC twin: {report['compiler']}")
-    click.echo(f"{report['gfns']} private gfns touched once, {report['pairs']} pairs, {report['clock']}\n")
-    click.echo(f"{'order':12}{'rows a fault':>14}{'ours, ns':>10}{'C, ns':>8}{'ratio':>8}   quartiles of the ratio")
-    for order, row in report["orders"].items():
-        low, high = row["ratio_quartiles"]
-        click.echo(
-            f"{order:12}{row['rows_per_fault']:14.2f}{row['ours_ns_per_fault']:10.1f}"
-            f"{row['twin_ns_per_fault']:8.1f}{row['ratio']:8.2f}   {low:.2f} to {high:.2f}"
-        )
+    click.echo(f"{report['gfns']} gfns touched once, {report['pairs']} pairs, {report['clock']}\n")
+    head = f"{'rows a fault':>14}{'ours, ns':>10}{'C, ns':>8}{'ratio':>8}   quartiles of the ratio"
+    click.echo(f"{'design':22}{'order':12}{head}")
+    for design, found in report["designs"].items():
+        for order, row in found["orders"].items():
+            low, high = row["ratio_quartiles"]
+            click.echo(
+                f"{design:22}{order:12}{row['rows_per_fault']:14.2f}{row['ours_ns_per_fault']:10.1f}"
+                f"{row['twin_ns_per_fault']:8.1f}{row['ratio']:8.2f}   {low:.2f} to {high:.2f}"
+            )
     click.echo("\nns: per fault, median. ratio: ours over C, median of the pairs; both did the same, byte for byte.")
-    if "large" in report:
-        large = report["large"]
-        click.echo(
-            f"{large['gfns']} gfns: {large['large_ns_per_fault']:.1f} ns per fault, {report['gfns']} gfns: "
-            f"{large['small_ns_per_fault']:.1f}; ratio {large['ratio']:.2f} (sequential, ours, {large['runs']} runs)"
-        )
-    sizes = (f"{size:.2f} bytes a gfn with {name}" for name, size in report["bytes_per_gfn"].items())
-    click.echo("state: " + ", ".join(sizes))
+    for design, found in report["designs"].items():
+        if "large" in found:
+            print_scale(design, report["gfns"], found["large"])
+
+
+def print_scale(design: str, small_gfns: int, large: dict[str, Any]) -> None:
+    """Print how the cost of a fault grows with the guest."""
+    click.echo(
+        f"{design}, {large['gfns']} gfns against {small_gfns}: {large['large_ns_per_fault']:.1f} ns per fault against "
+        f"{large['small_ns_per_fault']:.1f}, ratio {large['ratio']:.2f} (sequential, ours, {large['runs']} runs)"
+    )
 
 
 def main() -> int:
@@ -112,7 +136,7 @@ def main() -> int:
     except twin.NoCompilerError as error:
         click.echo(f"{error}: install gcc", err=True)
         return NO_COMPILER
-    except (compare.DifferentError, twin.UnexpectedOutcomeError) as error:
+    except (compare.DifferentError, UntranslatableError) as error:
         click.echo(error, err=True)
         return DIFFERENT
     return 0

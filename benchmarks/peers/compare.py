@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gmembench.benchmarks.peers.twin import Twin
-from gmembench.benchmarks.scenario import operations
-from gmembench.core.designs import guest_memfd
+from gmembench.benchmarks.prepared import geometry_of
+from gmembench.benchmarks.scenario import Workload, operations
+from gmembench.core.catalog import load_designs
 from gmembench.core.drivers.sequential import AHEAD, Sequential
 from gmembench.core.hardware import none
 from gmembench.core.operations import PRIVATE, PROGRAM_NUMBER, WRITE
 from gmembench.core.programs import Code, assemble
-from gmembench.core.world import Geometry, World
+from gmembench.core.world import World
 
 ORDERS = {"sequential": 0, "random": AHEAD}
 """Order of the gfns -> how far ahead the twin fetches. In sequence the processor does it, and C is faster without."""
@@ -40,8 +41,9 @@ class DifferentError(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pairs of one order. `ours_ns` and `twin_ns`: f8 arrays, nanoseconds per fault of each pair."""
+    """Pairs of one design and order. `ours_ns` and `twin_ns`: f8 arrays, nanoseconds per fault of each pair."""
 
+    design: str
     order: str
     gfns: int
     rows_per_fault: float
@@ -54,16 +56,20 @@ class Comparison:
         return self.ours_ns / self.twin_ns
 
 
-def twin_code() -> Code:
-    """The code that the twin is the twin of: guest-memfd without memory encryption."""
-    return assemble(guest_memfd.DESIGN, none.HARDWARE)
+def code_of(design: str) -> Code:
+    """A design on hardware without memory encryption, assembled."""
+    return assemble(load_designs()[design], none.HARDWARE)
 
 
-def private_world(code: Code, gfns: int, vcpus: int = 1) -> World:
-    """A world of one memslot, all private, with nothing allocated and all of its memory touched."""
-    geometry = Geometry(gfns=gfns, vcpus=vcpus, slots=((0, gfns),), file=True, private_memory=True)
-    world = World(geometry)
-    Sequential(code, world).run(operations("convert", 0, actor=vcpus, count=gfns, flags=PRIVATE))
+def fresh_world(code: Code, gfns: int, vcpus: int = 1) -> World:
+    """A world of one memslot with nothing allocated and all of its memory touched: private, if the design can be.
+
+    Pages are of the smallest size that the design has.
+    """
+    workload = Workload(operations("access", []), gfns, ((0, gfns),), vcpus, 1)
+    world = World(geometry_of(workload, code.design, code.hardware, code.design.sizes[0]))
+    if "convert" in code.design.programs and not code.design.init_private:
+        Sequential(code, world).run(operations("convert", 0, actor=vcpus, count=gfns, flags=PRIVATE))
     world.buffer[::PAGE_BYTES] |= 0
     return world
 
@@ -122,10 +128,10 @@ def one_cpu() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def compare(gfns: int, order: str, pairs: int, seed: int = 1) -> Comparison:
-    """Populate private memory in pairs. Raises DifferentError, NoCompilerError, UnexpectedOutcomeError."""
-    code = twin_code()
-    world = private_world(code, gfns)
+def compare(design: str, gfns: int, order: str, pairs: int, seed: int = 1) -> Comparison:
+    """Populate a guest in pairs. Raises DifferentError, NoCompilerError, Stuck."""
+    code = code_of(design)
+    world = fresh_world(code, gfns)
     pristine = world.buffer.copy()
     todo = population(gfns, order, seed=seed)
     chooser = random.Random(seed)
@@ -133,13 +139,13 @@ def compare(gfns: int, order: str, pairs: int, seed: int = 1) -> Comparison:
     for i in range(-1, pairs):  # the first pair warms up
         ours, twin = Sequential(code, world), Twin(code, world, ORDERS[order])
         times[i] = run_pair(ours, twin, pristine, todo, chooser.random() < 0.5)
-    return Comparison(order, gfns, float(ours.hits.sum()) / gfns, times[:, 0] / gfns, times[:, 1] / gfns)
+    return Comparison(design, order, gfns, float(ours.hits.sum()) / gfns, times[:, 0] / gfns, times[:, 1] / gfns)
 
 
-def sequential_ns(gfns: int) -> float:
+def sequential_ns(design: str, gfns: int) -> float:
     """Nanoseconds per fault of our driver alone, sequential, in a new world with all memory touched."""
-    code = twin_code()
-    driver = Sequential(code, private_world(code, gfns))
+    code = code_of(design)
+    driver = Sequential(code, fresh_world(code, gfns))
     todo = population(min(gfns, CHUNK_GFNS), "sequential")
     spent = 0
     for _ in range(0, gfns, len(todo)):
@@ -149,16 +155,10 @@ def sequential_ns(gfns: int) -> float:
     return spent / gfns
 
 
-def scaling(small_gfns: int, large_gfns: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
+def scaling(design: str, small_gfns: int, large_gfns: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
     """Two f8 arrays: nanoseconds per fault in the small and in the large world, run by run."""
-    times = [(sequential_ns(small_gfns), sequential_ns(large_gfns)) for _ in range(runs)]
+    times = [(sequential_ns(design, small_gfns), sequential_ns(design, large_gfns)) for _ in range(runs)]
     return np.array(times)[:, 0], np.array(times)[:, 1]
-
-
-def bytes_per_gfn() -> dict[str, float]:
-    """Bytes of state a gfn, of a world with one backing (a VMA) and with two (a VMA and a file)."""
-    worlds = {"one backing": Geometry(gfns=CHUNK_GFNS), "two backings": Geometry(gfns=CHUNK_GFNS, file=True)}
-    return {name: World(geometry).bytes_per_gfn for name, geometry in worlds.items()}
 
 
 def cpu_name() -> str:

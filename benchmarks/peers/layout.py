@@ -1,59 +1,16 @@
-"""The header of the C twin, generated from the model: structs from the record dtypes, constants from the design.
-
-A field that moves in a dtype moves in C, and a row that leaves the design no longer compiles.
-"""
-
-from collections.abc import Iterable
+"""The records of the model as C structs, from their dtypes: a field that moves in a dtype moves in C."""
 
 import numpy as np
 
-from gmembench.core import errno, operations, world
-from gmembench.core.outcomes import OUTCOMES
-from gmembench.core.programs import Code
+from gmembench.core import operations, world
 
 RECORDS = {
     "spte": world.SPTE,
     "header": world.HEADER,
-    "frame": world.FRAME,
-    "cache": world.CACHE,
-    "page": world.PAGE,
-    "region": world.REGION,
-    "tlb": world.TLB,
-    "slot": world.SLOT,
-    "file": world.FILE,
-    "actor": world.ACTOR,
+    **{array.removesuffix("s"): dtype for array, dtype in world.ARRAYS.items()},
     "operation": operations.OPERATION,
 }
 """Struct name -> dtype; a struct comes after those it holds."""
-
-CONSTANTS = {
-    "SPTE_PRESENT": world.SPTE_PRESENT,
-    "SPTE_FROZEN": world.SPTE_FROZEN,
-    "SPTE_HUGE": world.SPTE_HUGE,
-    "HPTE_HUGE": world.HPTE_HUGE,
-    "ATTR_PRIVATE": world.ATTR_PRIVATE,
-    "ORACLE_ZERO_PRIVATE": world.ORACLE_ZERO_PRIVATE,
-    "ORACLE_ZERO_SHARED": world.ORACLE_ZERO_SHARED,
-    "PAGE_FREE": world.PAGE_FREE,
-    "PAGE_FILE": world.PAGE_FILE,
-    "PG_IN_MAPPING": world.PG_IN_MAPPING,
-    "PG_UPTODATE": world.PG_UPTODATE,
-    "PG_POISONED": world.PG_POISONED,
-    "CONTENT_ZERO": world.CONTENT_ZERO,
-    "CONTENT_DATA": world.CONTENT_DATA,
-    "LIFE_INVALID": world.LIFE_INVALID,
-    "FILE_LIVE": world.FILE_LIVE,
-    "OUTSIDE_GUEST": world.OUTSIDE_GUEST,
-    "IN_GUEST": world.IN_GUEST,
-    "REQUEST_TLB_FLUSH": world.REQUEST_TLB_FLUSH,
-    "REQUEST_FREE_ROOTS": world.REQUEST_FREE_ROOTS,
-    "WRITE": operations.WRITE,
-    "EIO": errno.EIO,
-    "ENOMEM": errno.ENOMEM,
-    "EFAULT": errno.EFAULT,
-    "EHWPOISON": errno.EHWPOISON,
-}
-"""Constants of the model that the twin uses."""
 
 
 def _type_name(dtype: np.dtype) -> str:
@@ -82,23 +39,9 @@ def struct(name: str, dtype: np.dtype) -> list[str]:
     return [*lines, ""]
 
 
-def _enumeration(pairs: Iterable[tuple[str, int]]) -> list[str]:
-    return ["enum {", *(f"\t{name} = {value}," for name, value in pairs), "};", ""]
-
-
-def _row_names(code: Code, program: str) -> Iterable[tuple[str, int]]:
-    for position, item in enumerate(code.info):
-        if item.program == program:
-            yield f"ROW_{item.name.removeprefix(f'{program}.').replace('.', '_')}", position
-
-
-def c_header(code: Code, program: str = "access") -> str:
-    """Text of the header: structs, constants, outcomes, and the position of each row of a program of `code`."""
+def c_header() -> str:
+    """Text of the structs."""
     lines = ["#include <stddef.h>", "#include <stdint.h>", ""]
     for name, dtype in RECORDS.items():
         lines += struct(name, dtype)
-    lines += _enumeration(CONSTANTS.items())
-    lines += _enumeration((name.upper(), number) for number, name in enumerate(OUTCOMES))
-    lines += _enumeration(_row_names(code, program))
-    lines += [f"#define OUTCOMES {len(OUTCOMES)}"]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gmembench.benchmarks.peers.layout import c_header
+from gmembench.benchmarks.peers.generate import c_source
+from gmembench.core.drivers.sequential import Stuck
 from gmembench.core.errno import RESULTS
 from gmembench.core.jit import CACHE_FOLDER
 from gmembench.core.operations import OPERATION, PROGRAM_NUMBER
@@ -19,16 +20,12 @@ from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.programs import Code
 from gmembench.core.world import World
 
-SOURCE = Path(__file__).resolve().parent / "twin.c"
+PROGRAM = "access"
 FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC")
 
 
 class NoCompilerError(Exception):
     """There is no gcc on this host."""
-
-
-class UnexpectedOutcomeError(Exception):
-    """The twin met an outcome that the case it was written for never has. Names the row."""
 
 
 def _compiler() -> str:
@@ -45,20 +42,19 @@ def compiler_version() -> str:
 
 
 def build(code: Code) -> Path:
-    """Compile the twin for the positions of `code`; return the shared object.
+    """Compile the twin of `code`; return the shared object.
 
-    It is kept with the compiled kernels, named by everything it was made of. Raises NoCompilerError.
+    It is kept with the compiled kernels, named by its source and how it was made. Raises NoCompilerError.
     """
-    header = c_header(code)
-    parts = (SOURCE.read_text(encoding="utf-8"), header, compiler_version(), *FLAGS)
-    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+    source = c_source(code, PROGRAM)
+    digest = hashlib.blake2b("\0".join((source, compiler_version(), *FLAGS)).encode(), digest_size=8).hexdigest()
     built = CACHE_FOLDER / f"twin-{digest}.so"
     if not built.exists():
         CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE_FOLDER) as aside:
-            Path(aside, "layout.h").write_text(header, encoding="utf-8")
-            made = Path(aside, "twin.so")
-            subprocess.run([_compiler(), *FLAGS, "-I", aside, str(SOURCE), "-o", str(made)], check=True)
+            text, made = Path(aside, "twin.c"), Path(aside, "twin.so")
+            text.write_text(source, encoding="utf-8")
+            subprocess.run([_compiler(), *FLAGS, str(text), "-o", str(made)], check=True)
             made.rename(built)
     return built
 
@@ -94,9 +90,9 @@ class Twin:
     def run(self, operations: np.ndarray) -> None:
         """Run all operations (OPERATION records), each an access.
 
-        Raises ValueError for other programs, UnexpectedOutcomeError if the case is another one than the twin's.
+        Raises ValueError for other programs, Stuck if a step waits for ever.
         """
-        if operations.dtype != OPERATION or (operations["program"] != PROGRAM_NUMBER["access"]).any():
+        if operations.dtype != OPERATION or (operations["program"] != PROGRAM_NUMBER[PROGRAM]).any():
             raise ValueError("the twin runs accesses only")
         ended = self._run(
             _address(self.world.buffer),
@@ -108,4 +104,4 @@ class Twin:
             _address(self.results),
         )
         if ended >= 0:
-            raise UnexpectedOutcomeError(f"{self.code.info[ended].name}: an outcome that the twin does not have")
+            raise Stuck(f"{self.code.info[ended].name} waits, and nothing else will run")
