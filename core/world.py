@@ -211,7 +211,7 @@ ACTOR = np.dtype(
         ("entered_epoch", "i8"),  # TD epoch at the last entry
         ("same_faults", "i8"),  # faults in a row on one gfn: zero-step mitigation
         # what it just did, for invariants that judge a use; they clear it
-        ("used", "i8"),  # 1: the page `pfn` was read or written as gfn - 1
+        ("used", "i8"),  # 1: the page `pfn` was read or written as gfn - 1; 2: by the host's kernel or a device
         # what the operation came to
         ("result", "i8"),
         ("content", "i8"),  # last content read or overwritten: kind, gfn, generation
@@ -249,6 +249,7 @@ HEADER = np.dtype(
         ("hardware", "i8"),  # HARDWARE_*
         ("one_copy", "i8"),  # a gfn has one page, private or shared, and conversion keeps it
         ("nodes", "i8"),  # NUMA nodes
+        ("movable", "i8"),  # pages behind the VMA come from a movable zone
         ("separate_roots", "i8"),  # private and shared entries under different roots
         ("private_memory", "i8"),  # the VM has private memory (attributes exist)
         ("zap_by_root", "i8"),  # default VM type: a memslot is deleted by invalidating the root
@@ -333,6 +334,7 @@ class Geometry:
     `shared_order`, `private_order`: orders of the pages behind the VMA and in the file. `one_backing`:
     no gfn ever needs a page in the VMA and one in the file. `one_copy`: and a conversion keeps its data.
     `gmem_only`: memslots take every page from the file. `init_private`: every gfn begins private.
+    `movable`: pages behind the VMA come from a zone that no page pinned for long may lie in.
     `sept`: the hardware keeps a table of its own. `consumers`: pins and VMSAs there can be at once.
     """
 
@@ -347,6 +349,7 @@ class Geometry:
     shared_order: int = 0
     private_order: int = 0
     nodes: int = 1
+    movable: bool = False
     separate_roots: bool = False
     private_memory: bool = False
     zap_by_root: bool = False
@@ -510,6 +513,7 @@ class World:
             "hardware",
             "one_copy",
             "nodes",
+            "movable",
             "separate_roots",
             "private_memory",
             "zap_by_root",

@@ -14,8 +14,19 @@ from gmembench.core.blocks.invalidation import (
     notify_end,
 )
 from gmembench.core.blocks.memslots import slot_create, slot_delete, slot_wait, zap_slot_leaves, zap_slot_root
+from gmembench.core.blocks.pages import migrate_range, swap_out
+from gmembench.core.blocks.pins import host_pin, host_unpin, kernel_access
 from gmembench.core.blocks.program import Rows, program
-from gmembench.core.blocks.vma import from_vma, host_access, migrate, numa_zap, reuse, vma_teardown
+from gmembench.core.blocks.vma import (
+    fault_in,
+    from_vma,
+    host_access,
+    migrate,
+    move_page,
+    numa_zap,
+    reuse,
+    vma_teardown,
+)
 
 __all__ = [
     "Rows",
@@ -25,15 +36,21 @@ __all__ = [
     "beside_zap",
     "enter",
     "exits",
+    "fault_in",
     "file_exits",
     "from_file",
     "from_vma",
     "head",
     "host_access",
+    "host_pin",
+    "host_unpin",
     "invalidate_begin",
     "invalidate_end",
+    "kernel_access",
     "map_page",
     "migrate",
+    "migrate_range",
+    "move_page",
     "notify_begin",
     "notify_end",
     "numa_zap",
@@ -43,6 +60,7 @@ __all__ = [
     "slot_create",
     "slot_delete",
     "slot_wait",
+    "swap_out",
     "vma_teardown",
     "zap_slot_leaves",
     "zap_slot_root",

@@ -6,6 +6,7 @@ default VM type. Sources: arch/x86/kvm/mmu/mmu.c, virt/kvm/kvm_main.c, mm/ of Li
 """
 
 from gmembench.core import blocks
+from gmembench.core.errno import EHWPOISON
 from gmembench.core.programs import Design, row
 
 ACCESS = blocks.access(blocks.from_vma("X_unlock_mmap"), attributes=False)
@@ -28,14 +29,17 @@ ALLOCATE = blocks.program(
         row("populate.lock_mmap", step="mm.lock_mmap"),
         row(
             "populate.walk",
-            {"absent": "populate.alloc", "protnone": "L_next", "migrating": "populate.walk"},
+            {
+                "absent": "populate.alloc",
+                "protnone": "L_next",
+                "migrating": "populate.walk",
+                "other": "populate.read_entry",
+            },
             step="gup.walk",
         ),
         row("populate.next", {"again": "populate.walk"}, step="gup.next_gfn", at="L_next"),
         row("populate.unlock_mmap", {"next": "END"}, step="mm.unlock_mmap", at="L_out"),
-        row("populate.alloc", {"nomem": "L_out"}, step="gup.alloc"),
-        row("populate.zero", step="gup.zero"),
-        row("populate.set_pte", {"next": "populate.walk"}, step="gup.set_pte"),
+        *blocks.fault_in("populate", "L_out", poisoned=EHWPOISON),
     ),
 )
 
@@ -58,7 +62,12 @@ DESIGN = Design(
         "punch": PUNCH,
         "allocate": ALLOCATE,
         "host_access": blocks.host_access(),
+        "host_pin": blocks.host_pin(),
+        "host_unpin": blocks.host_unpin(),
+        "kernel_access": blocks.kernel_access(),
         "numa_zap": blocks.numa_zap(),
+        "migrate": blocks.migrate_range(),
+        "swap_out": blocks.swap_out(),
         "slot_create": blocks.slot_create(
             (), (), (), (row("slot.discard", {"next": "slot.unlock_slots"}, at="X_discard"),)
         ),

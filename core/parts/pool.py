@@ -6,7 +6,7 @@ are a pool of their own, which is never split for small pages.
 
 from gmembench.core.jit import part
 from gmembench.core.views import Record
-from gmembench.core.world import CONTENT_ZERO, PAGE_FREE, page
+from gmembench.core.world import CONTENT_ZERO, PAGE_FREE, PG_POISONED, page
 
 
 @part
@@ -44,11 +44,13 @@ def take_page(w: Record, order: int) -> int:
 
 @part
 def free_page(w: Record, pfn: int) -> None:
-    """Give a page, or the block it heads, back."""
+    """Give a page, or the block it heads, back. A poisoned page is never handed out again (free_pages_prepare)."""
     p = page(w, pfn)
     order = p["order"]
     p["state"] = PAGE_FREE
     p["refs"] = 0
+    if p["flags"] & PG_POISONED:
+        return
     if order > w["region_shift"]:
         p["index"] = w["free_gigantic"]
         w["free_gigantic"] = pfn
@@ -86,7 +88,7 @@ def split_block(w: Record, pfn: int, refs: int) -> None:
     for i in range(1, 1 << h["order"]):
         p = page(w, pfn + i)
         p["state"] = h["state"]
-        p["flags"] = h["flags"]
+        p["flags"] = h["flags"] & ~PG_POISONED | p["flags"] & PG_POISONED
         p["order"] = 0
         p["lock"] = 0
         p["refs"] = refs

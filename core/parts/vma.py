@@ -1,10 +1,11 @@
 """The VMA side: host page table entries of the VMM, single and huge."""
 
 from gmembench.core.jit import part
+from gmembench.core.parts.pins import spread_pins
 from gmembench.core.parts.pool import account_double, split_block
 from gmembench.core.parts.stage2 import region_head
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_HUGE, HPTE_STATE, cache, frame
+from gmembench.core.world import HPTE_HUGE, HPTE_NONE, HPTE_STATE, HPTE_SWAP, cache, frame
 
 
 @part
@@ -21,7 +22,7 @@ def hpte_gfn(w: Record, gfn: int) -> int:
 
 @part
 def hpte_state(w: Record, gfn: int) -> int:
-    """State of the host PTE behind a gfn: HPTE_NONE, HPTE_RW, HPTE_PROTNONE or HPTE_MIGRATION."""
+    """State of the host PTE behind a gfn: HPTE_*."""
     at = hpte_gfn(w, gfn)
     if at < 0:
         return 0
@@ -29,10 +30,16 @@ def hpte_state(w: Record, gfn: int) -> int:
 
 
 @part
+def names_page(state: int) -> bool:
+    """Whether a host PTE of this state names a page: a swap or a poison entry has none."""
+    return state > HPTE_NONE and state < HPTE_SWAP
+
+
+@part
 def host_pfn(w: Record, gfn: int) -> int:
     """The page of the VMA behind a gfn; 0 if there is none."""
     at = hpte_gfn(w, gfn)
-    if at < 0:
+    if at < 0 or not names_page(frame(w, at)["hpte"] & HPTE_STATE):
         return 0
     return frame(w, at)["hpfn"] + gfn - at
 
@@ -40,7 +47,7 @@ def host_pfn(w: Record, gfn: int) -> int:
 @part
 def host_backed(w: Record, gfn: int) -> bool:
     """Whether the VMA holds a page behind a gfn."""
-    return hpte_gfn(w, gfn) >= 0
+    return names_page(hpte_state(w, gfn))
 
 
 @part
@@ -73,10 +80,11 @@ def count_double(w: Record, first: int, order: int, sign: int) -> None:
 
 @part
 def split_host_entry(w: Record, first: int) -> None:
-    """Split a huge host PTE and its page into single ones; each page keeps one reference, of its PTE."""
+    """Split a huge host PTE and its page into single ones: each keeps the reference of its PTE, and its own pins."""
     h = frame(w, first)
     state, pfn = h["hpte"] & HPTE_STATE, h["hpfn"]
     split_block(w, pfn, 1)
+    spread_pins(w, pfn, 1 << w["region_shift"])
     for i in range(1 << w["region_shift"]):
         f = frame(w, first + i)
         f["hpte"] = state

@@ -1,14 +1,39 @@
 """get_user_pages: the page behind a shared gfn (kvm_main.c:2910-3087, gup.c:818, memory.c:6289-6378)."""
 
-from gmembench.core.errno import ENOMEM
-from gmembench.core.outcomes import ABSENT, AGAIN, HIT, MIGRATING, NEXT, NOMEM, NONE, PROTNONE
+from gmembench.core.errno import ENOMEM, SIGBUS
+from gmembench.core.outcomes import (
+    ABSENT,
+    AGAIN,
+    HIT,
+    MIGRATING,
+    NEXT,
+    NOMEM,
+    NONE,
+    OTHER,
+    POISONED,
+    PROTNONE,
+    SWAPPED,
+)
+from gmembench.core.parts.content import packed_content, unpack_content
 from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.pool import account_shared, put_page, take_page, zero_pages
 from gmembench.core.parts.stage2 import region_head
 from gmembench.core.parts.vma import count_double, host_pfn, hpte_state, may_be_huge
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_HUGE, HPTE_MIGRATION, HPTE_NONE, HPTE_PROTNONE, HPTE_RW, PAGE_ANON, frame, page
+from gmembench.core.world import (
+    HPTE_HUGE,
+    HPTE_MIGRATION,
+    HPTE_NONE,
+    HPTE_POISON,
+    HPTE_PROTNONE,
+    HPTE_RW,
+    HPTE_SWAP,
+    PAGE_ANON,
+    PG_MOVABLE,
+    frame,
+    page,
+)
 
 
 @step("mm", "check", "get_user_page_fast_only", ("hit",))
@@ -31,9 +56,9 @@ def find_vma(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("mm", "check", "follow_page_pte", ("absent", "protnone", "migrating"))
+@step("mm", "check", "follow_page_pte", ("absent", "protnone", "migrating", "other"))
 def walk(w: Record, a: Record, r: Record) -> int:
-    """Walk the host page table."""
+    """Walk the host page table. Other: a swap or a poison entry."""
     state = hpte_state(w, a["gfn"])
     if state == HPTE_NONE:
         return ABSENT
@@ -41,6 +66,44 @@ def walk(w: Record, a: Record, r: Record) -> int:
         return PROTNONE
     if state == HPTE_MIGRATION:
         return MIGRATING
+    if state >= HPTE_SWAP:
+        return OTHER
+    return NEXT
+
+
+@step("mm", "check", "do_swap_page", ("swapped", "poisoned"))
+def read_entry(w: Record, a: Record, r: Record) -> int:
+    """Read an entry that names no page. A poisoned one is answered with SIGBUS, or with operand `value`."""
+    state = hpte_state(w, a["gfn"])
+    if state == HPTE_SWAP:
+        a["old_pfn"] = frame(w, a["gfn"])["hpfn"]
+        return SWAPPED
+    if state == HPTE_POISON:
+        a["error"] = r["value"] if r["value"] != 0 else SIGBUS
+        a["result"] = a["error"]
+        return POISONED
+    return NEXT
+
+
+@step("mm", "state", "swap_read_folio")
+def swap_in(w: Record, a: Record, r: Record) -> int:
+    """Read the swap slot into the new page."""
+    unpack_content(w, a["pfn"], a["gfn"], a["old_pfn"])
+    return NEXT
+
+
+@step("mm", "state", "do_swap_page")
+def set_swapped_pte(w: Record, a: Record, r: Record) -> int:
+    """Map the page if the entry is the same that was read, else let it go."""
+    f = frame(w, a["gfn"])
+    if f["hpte"] != HPTE_SWAP or f["hpfn"] != packed_content(w, a["pfn"]):
+        put_page(w, a["pfn"])
+        return NEXT
+    f["hpfn"] = a["pfn"]
+    f["hpte"] = HPTE_RW
+    page(w, a["pfn"])["index"] = a["gfn"]
+    account_shared(w, 1)
+    count_double(w, a["gfn"], 0, 1)
     return NEXT
 
 
@@ -73,6 +136,8 @@ def alloc(w: Record, a: Record, r: Record) -> int:
     p["state"] = PAGE_ANON
     p["refs"] = 1
     p["node"] = a["node"]
+    if w["movable"] != 0:
+        p["flags"] = PG_MOVABLE
     a["pfn"] = pfn
     a["order"] = order
     return NEXT

@@ -1,11 +1,16 @@
 """Migrating a page of the VMA to another node (migrate.c:728-765, 1116-1213; rmap.c:2489-2502)."""
 
-from gmembench.core.outcomes import BUSY, EXTRA, INACCESSIBLE, NEXT, NOMEM, SAME
+from gmembench.core.errno import EBUSY, ENOMEM, EOPNOTSUPP
+from gmembench.core.outcomes import AGAIN, BUSY, EXTRA, INACCESSIBLE, NEXT, NOMEM, NONE, SAME
 from gmembench.core.parts.pool import free_page, put_page, take_page
 from gmembench.core.parts.vma import host_pfn, hpte_gfn
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_MIGRATION, HPTE_RW, PAGE_ANON, PAGE_FILE, frame, page
+from gmembench.core.world import HPTE_MIGRATION, HPTE_RW, PAGE_ANON, PAGE_FILE, PG_MOVABLE, cache, frame, page
+
+BY_HINT, BY_REQUEST, UNMOVABLE = 0, 1, 2
+"""Why a page moves: it was touched from another node, somebody names the node (`OPERATION.slot`), or it is to be
+pinned for long and lies in a movable zone."""
 
 
 @step("mm", "check", "numa_migrate_check", ("same",))
@@ -13,14 +18,14 @@ def check_node(w: Record, a: Record, r: Record) -> int:
     """A page that is on the right node already, or huge, stays. Migration of huge pages is out of scope."""
     at = hpte_gfn(w, a["gfn"])
     p = page(w, frame(w, at)["hpfn"])
-    if p["order"] != 0 or p["node"] == a["node"]:
+    if p["order"] != 0 or p["node"] == (a["wanted_slot"] if r["value"] == BY_REQUEST else a["node"]):
         return SAME
     return NEXT
 
 
 @step("mm", "alloc", "alloc_misplaced_dst_folio", ("nomem",))
 def alloc_target(w: Record, a: Record, r: Record) -> int:
-    """Allocate the page to migrate to."""
+    """Allocate the page to migrate to, on the actor's node. Operand `value`: BY_REQUEST or UNMOVABLE."""
     pfn = take_page(w, 0)
     a["target"] = pfn
     if pfn == 0:
@@ -28,7 +33,9 @@ def alloc_target(w: Record, a: Record, r: Record) -> int:
     p = page(w, pfn)
     p["state"] = PAGE_ANON
     p["refs"] = 1
-    p["node"] = a["node"]
+    p["node"] = a["wanted_slot"] if r["value"] == BY_REQUEST else a["node"]
+    if w["movable"] != 0 and r["value"] != UNMOVABLE:
+        p["flags"] = PG_MOVABLE
     return NEXT
 
 
@@ -101,4 +108,44 @@ def unlock_folio(w: Record, a: Record, r: Record) -> int:
 def put_old(w: Record, a: Record, r: Record) -> int:
     """Drop the last reference of the old page."""
     put_page(w, a["pfn"])
+    return NEXT
+
+
+@step("mm", "check", "add_folio_for_migration", ("none", "inaccessible"))
+def find_page(w: Record, a: Record, r: Record) -> int:
+    """Find the page of the VMA behind a gfn. A page of guest_memfd is passed over (isolate_migratepages_block)."""
+    if host_pfn(w, a["gfn"]) != 0:
+        return NEXT
+    if a["gfn"] < w["cache_n"] and cache(w, a["gfn"])["pfn"] != 0:
+        return INACCESSIBLE
+    return NONE
+
+
+@step("mm", "check", "move_pages")
+def note_busy(w: Record, a: Record, r: Record) -> int:
+    """Remember that a page stayed because somebody else holds it."""
+    a["result"] = EBUSY
+    return NEXT
+
+
+@step("mm", "check", "isolate_migratepages_block")
+def note_inaccessible(w: Record, a: Record, r: Record) -> int:
+    """Remember that a page stayed because nobody may read it."""
+    a["result"] = EOPNOTSUPP
+    return NEXT
+
+
+@step("mm", "check", "move_pages")
+def note_nomem(w: Record, a: Record, r: Record) -> int:
+    """Without a page to move to nothing more moves."""
+    a["result"] = ENOMEM
+    return NEXT
+
+
+@step("mm", "state", "move_pages")
+def next_gfn(w: Record, a: Record, r: Record) -> int:
+    """Go on with the next gfn of the range."""
+    a["gfn"] += 1
+    if a["gfn"] < a["end"]:
+        return AGAIN
     return NEXT

@@ -2,9 +2,10 @@
 
 from gmembench.core.outcomes import AGAIN, BLOCKED, BUSY, NEXT
 from gmembench.core.parts.access import tell_punched, tell_punching
+from gmembench.core.parts.pins import held_for_a_while
 from gmembench.core.parts.pool import account_shared, put_page
 from gmembench.core.parts.stage2 import region_end
-from gmembench.core.parts.vma import count_double, hpte_gfn, split_host_entry
+from gmembench.core.parts.vma import count_double, hpte_gfn, names_page, split_host_entry
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
@@ -46,7 +47,10 @@ def unlock_mmap(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "state", "zap_pte_range")
 def clear_pte(w: Record, a: Record, r: Record) -> int:
-    """Clear the host PTE of one gfn and gather its page; a huge entry that is cut is split first."""
+    """Clear the host PTE of one gfn and gather its page; a huge entry that is cut is split first.
+
+    The split waits for references that are no pins: whoever took them puts them back at the head of the huge page.
+    """
     gfn = a["gfn"]
     at = hpte_gfn(w, gfn)
     following = gfn + 1
@@ -55,13 +59,16 @@ def clear_pte(w: Record, a: Record, r: Record) -> int:
         if f["hpte"] & HPTE_HUGE:
             if at == gfn and region_end(w, gfn) <= a["end"]:
                 following = region_end(w, gfn)
+            elif held_for_a_while(w, f["hpfn"]):
+                return BLOCKED
             else:
                 split_host_entry(w, at)
                 f = frame(w, gfn)
-        p = page(w, f["hpfn"])
-        count_double(w, gfn, p["order"], -1)
-        p["index"] = a["gathered"]
-        a["gathered"] = f["hpfn"]
+        if names_page(f["hpte"] & HPTE_STATE):
+            p = page(w, f["hpfn"])
+            count_double(w, gfn, p["order"], -1)
+            p["index"] = a["gathered"]
+            a["gathered"] = f["hpfn"]
         f["hpte"] = 0
         f["hpfn"] = 0
     a["gfn"] = following
@@ -115,7 +122,8 @@ def restore_pte(w: Record, a: Record, r: Record) -> int:
     at = hpte_gfn(w, a["gfn"])
     if at >= 0:
         f = frame(w, at)
-        f["hpte"] = f["hpte"] & HPTE_HUGE | HPTE_RW
+        if names_page(f["hpte"] & HPTE_STATE):
+            f["hpte"] = f["hpte"] & HPTE_HUGE | HPTE_RW
     return NEXT
 
 

@@ -1,0 +1,59 @@
+"""What the host does with pages behind the VMA on its own: moving them, swapping them out.
+
+The host's lock of the reverse map (anon_vma) is mmap_lock in the model: it keeps these programs and a collapse apart.
+"""
+
+from gmembench.core.blocks.invalidation import beside_zap, notify_begin, notify_end
+from gmembench.core.blocks.program import program
+from gmembench.core.blocks.vma import move_page
+from gmembench.core.programs import Program, Where, row
+from gmembench.core.steps.mig import BY_REQUEST
+
+RMAP_LOCK = Where(place="mm", site="folio_lock_anon_vma_read")
+
+
+def migrate_range() -> Program:
+    """move_pages(), or compaction: the pages behind a range go to a node. Pages of guest_memfd stay."""
+    return program(
+        "migrate",
+        (
+            row("mig.lock_rmap", step="mm.lock_mmap", **RMAP_LOCK),
+            row("mig.find_page", {"none": "L_next", "inaccessible": "mig.note_inaccessible"}, at="L_page"),
+            row("mig.check_node", {"same": "L_next"}, value=BY_REQUEST),
+            *move_page("mig.move", why=BY_REQUEST, nomem="mig.note_nomem", busy="L_busy", kept="L_busy", done="L_next"),
+            row("mig.note_busy", {"next": "L_next"}, at="L_busy"),
+            row("mig.note_inaccessible", {"next": "L_next"}),
+            row("mig.note_nomem", {"next": "mig.unlock_rmap"}),
+            row("mig.next", {"again": "L_page"}, step="mig.next_gfn", at="L_next"),
+            row("mig.unlock_rmap", step="mm.unlock_mmap", **RMAP_LOCK),
+        ),
+    )
+
+
+def swap_out() -> Program:
+    """Reclaim: pages behind a range go to swap. Walkers wait at the entry until the page is gone or back."""
+    return program(
+        "swap_out",
+        (
+            row("swap.lock_rmap", step="mm.lock_mmap", **RMAP_LOCK),
+            row("swap.find_page", {"none": "L_next", "extra": "L_next"}, at="L_page"),
+            row("swap.lock_folio", {"busy": "L_next"}),
+        ),
+        notify_begin("swap.mn", whose=1),
+        (
+            row("swap.unmap", step="mig.set_migration_pte", site="try_to_unmap_one"),
+            row("swap.flush_host_tlb", step="mm.flush_host_tlb"),
+        ),
+        notify_end("swap.mn", whose=1),
+        (
+            row("swap.freeze_refs", {"extra": "swap.map_back"}),
+            row("swap.write_out"),
+            row("swap.unlock_folio", step="mig.unlock_folio"),
+            row("swap.free_page"),
+            row("swap.next", {"again": "L_page"}, step="swap.next_gfn", at="L_next"),
+            row("swap.unlock_rmap", {"next": "END"}, step="mm.unlock_mmap", **RMAP_LOCK),
+            row("swap.map_back", step="mm.restore_pte", site="do_swap_page"),
+            row("swap.unlock_back", {"next": "L_next"}, step="mig.unlock_folio"),
+        ),
+        aside=beside_zap("swap.mn.start"),
+    )

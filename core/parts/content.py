@@ -1,0 +1,21 @@
+"""Content of a page packed into one number, as it lies in a swap slot."""
+
+from gmembench.core.jit import part
+from gmembench.core.views import Record
+from gmembench.core.world import page
+
+
+@part
+def packed_content(w: Record, pfn: int) -> int:
+    """Kind and generation of what a page holds; the gfn is that of the swap entry."""
+    p = page(w, pfn)
+    return p["content"] << 8 | p["content_gen"]
+
+
+@part
+def unpack_content(w: Record, pfn: int, gfn: int, packed: int) -> None:
+    """Fill a page of a gfn with packed content."""
+    p = page(w, pfn)
+    p["content"] = packed >> 8
+    p["content_gfn"] = gfn
+    p["content_gen"] = packed & 0xFF
