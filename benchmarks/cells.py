@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gmembench.benchmarks import scenarios as scenario_folder
-from gmembench.benchmarks.scenario import Scenario
+from gmembench.benchmarks.scenario import Parameters, Scenario
 from gmembench.core.catalog import collect, load_designs, load_hardware, modules
-from gmembench.core.programs import Design
+from gmembench.core.programs import Design, Hardware
 
 PAGE_SIZES = {"4K": 0, "2M": 9, "1G": 18}
 """Name -> order of the pages behind the VMA (2M at most) and, where the design has them, of the file's folios."""
@@ -36,19 +36,39 @@ def load_scenarios(paths: Sequence[Path] = ()) -> dict[str, Scenario]:
     return collect(modules("gmembench.benchmarks.scenarios", folder, "scenarios", paths), "SCENARIO", Scenario)
 
 
-def why_not(scenario: Scenario, design: Design, page_size: str) -> str | None:
-    """Why a scenario says nothing about a design at a page size; None if it does."""
+def missing_program(design: Design, program: str) -> str | None:
+    """Why a design has no such operation; None if it has."""
+    if program in design.programs:
+        return None
+    return design.not_applicable.get(program, f"no program of {design.name} does this")
+
+
+def why_not(
+    scenario: Scenario, parameters: Parameters, design: Design, hardware: Hardware, page_size: str
+) -> str | None:
+    """Why a variant of a scenario says nothing about a design on a hardware at a page size; None if it does."""
+    if hardware.name in design.not_on:
+        return f"{design.name} does not run on {hardware.name}: {design.not_on[hardware.name]}"
     for program in scenario.needs:
-        if program in design.not_applicable:
-            return f"{design.name} has no {program}: {design.not_applicable[program]}"
+        reason = missing_program(design, program)
+        if reason is not None:
+            return f"{design.name} has no {program}: {reason}"
+    return scenario.unfit(design, parameters) or _wrong_size(scenario, parameters, design, page_size)
+
+
+def _wrong_size(scenario: Scenario, parameters: Parameters, design: Design, page_size: str) -> str | None:
     if page_size not in design.sizes:
         return f"{design.name} maps no pages of {page_size}"
-    if page_size != "4K" and design.file and not scenario.shared_memory:
-        return (
-            f"the page size moves the shared side of {design.name} only, its private folios are 4K,"
-            f" and {scenario.name} touches no shared memory"
-        )
-    return None
+    guest_gfns = int(parameters.get("gfns", 0))
+    if page_size == "1G" and guest_gfns < 1 << PAGE_SIZES["1G"]:
+        size = f"of {guest_gfns >> 8} MiB " if guest_gfns else ""
+        return f"the guest {size}of {scenario.name} need not hold a page of 1G that {design.name} could map"
+    if page_size == "4K" or not design.file or page_size in design.private_sizes or scenario.shared_memory:
+        return None
+    return (
+        f"the page size moves the shared side of {design.name} only, its private folios are"
+        f" {' or '.join(design.private_sizes)}, and {scenario.name} touches no shared memory"
+    )
 
 
 def list_cells(size: str, paths: Sequence[Path] = (), trace: Path | None = None) -> list[Cell]:
@@ -61,7 +81,7 @@ def list_cells(size: str, paths: Sequence[Path] = (), trace: Path | None = None)
             kind,
             page_size,
             size,
-            why_not(scenario, design, page_size),
+            why_not(scenario, scenario.parameters(size, variant, None), design, hardware[kind], page_size),
         )
         for name, scenario in sorted(load_scenarios(paths).items())
         for variant in scenario.variants

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gmembench.benchmarks.cells import PAGE_SIZES, Cell, load_scenarios
+from gmembench.benchmarks.cells import PAGE_SIZES, Cell, load_scenarios, missing_program
 from gmembench.benchmarks.counting import counted_numbers
 from gmembench.benchmarks.scenario import Scenario, Workload
 from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
@@ -93,7 +93,7 @@ class Prepared:
         numbers = counted_numbers(driver)
         for program, count in self.left_out.items():
             numbers[f"count.not_applicable.{program}"] = count
-            numbers[f"reason.not_applicable.{program}"] = self.code.design.not_applicable[program]
+            numbers[f"reason.not_applicable.{program}"] = str(missing_program(self.code.design, program))
         numbers["cell.parameters"] = json.dumps(self.parameters)
         numbers["profile.backing"] = json.dumps(curve)
         if self.trace is not None:
@@ -122,7 +122,7 @@ def follow_backing(driver: Sequential, work: np.ndarray) -> dict[str, list[int]]
 
 def split_work(work: np.ndarray, design: Design) -> tuple[np.ndarray, dict[str, int]]:
     """The operations that a design has, and how many of each program it does not have."""
-    numbers = [number for number, name in enumerate(PROGRAMS) if name in design.not_applicable]
+    numbers = [number for number, name in enumerate(PROGRAMS) if name not in design.programs]
     lacking = np.isin(work["program"], numbers)
     counts = np.bincount(work["program"][lacking], minlength=len(PROGRAMS))
     return work[~lacking], {PROGRAMS[number]: int(counts[number]) for number in numbers if counts[number]}
@@ -139,25 +139,33 @@ def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> W
         ) from error
 
 
-def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None) -> Prepared:
-    """Make an applicable cell ready to run. Raises UserError if its trace cannot be read."""
-    name, _, variant = cell.scenario.partition(":")
-    scenario = load_scenarios(paths)[name]
-    design, hardware = load_designs(paths)[cell.design], load_hardware(paths)[cell.hardware]
-    parameters = scenario.parameters(cell.size, variant, trace)
-    workload = build_workload(scenario, parameters)
+def check_workload(scenario: str, workload: Workload) -> None:
+    """Raise UserError if a workload asks for something that its guest does not have."""
     check_operations(
         workload.operations,
-        f"scenario {name}",
+        f"scenario {scenario}",
         gfns=workload.gfns,
         vcpus=workload.vcpus,
         actors=workload.vcpus + workload.host_actors,
     )
-    work, left_out = split_work(workload.operations, design)
+
+
+def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, **changes: int) -> Prepared:
+    """Make an applicable cell ready to run; `changes` replace parameters of the scenario.
+
+    Raises UserError if its trace cannot be read, or if its workload asks for what its guest does not have.
+    """
+    name, _, variant = cell.scenario.partition(":")
+    scenario = load_scenarios(paths)[name]
+    design, hardware = load_designs(paths)[cell.design], load_hardware(paths)[cell.hardware]
+    parameters = scenario.parameters(cell.size, variant, trace) | changes
+    workload = build_workload(scenario, parameters)
     try:
         geometry = geometry_of(workload, design, hardware, cell.page_size)
     except UserError as error:
         raise UserError(error.what, f"scenario {name}, {error.where}", error.mend) from error
+    check_workload(name, workload)
+    work, left_out = split_work(workload.operations, design)
     checked = design.private_memory and cell.page_size == "4K"
     source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and checked else None
     return Prepared(parameters, assemble(design, hardware), geometry, work, left_out, source)

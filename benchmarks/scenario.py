@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gmembench.core.operations import OPERATION, PROGRAM_NUMBER
+from gmembench.core.operations import OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
+from gmembench.core.programs import Design
 
 Parameters = Mapping[str, int | str]
 
@@ -34,6 +35,7 @@ class Scenario:
     `needs`: programs without which the scenario means nothing for a design. `shared_memory`: it touches
     memory that is shared under every design, so the page size of the shared side matters. `variants`:
     name -> parameters; a scenario without variants has the one variant "". `traced`: it takes a trace.
+    `unfit`: says in words why a variant, given by its parameters, means nothing for a design, or None.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Scenario:
     shared_memory: bool = True
     variants: Mapping[str, Parameters] = field(default_factory=lambda: {"": {}})
     traced: bool = False
+    unfit: Callable[[Design, Parameters], str | None] = lambda design, parameters: None
 
     def parameters(self, size: str, variant: str, trace: Path | None) -> dict[str, int | str]:
         """The parameters of a size and variant; `trace` is added for a scenario that takes one."""
@@ -54,9 +57,15 @@ class Scenario:
 
 
 def operations(
-    program: str, gfns: np.ndarray | Sequence[int] | int, *, actor: np.ndarray | int = 0, count: int = 1, flags: int = 0
+    program: str,
+    gfns: np.ndarray | Sequence[int] | int,
+    *,
+    actor: np.ndarray | int = 0,
+    count: np.ndarray | int = 1,
+    flags: int = 0,
+    slot: int = 0,
 ) -> np.ndarray:
-    """An OPERATION array: one operation of a program for each gfn given."""
+    """An OPERATION array: one operation of a program for each gfn given. `slot`: memslot number, or target node."""
     first = np.atleast_1d(np.asarray(gfns, np.int64))
     made = np.zeros(len(first), OPERATION)
     made["program"] = PROGRAM_NUMBER[program]
@@ -64,4 +73,22 @@ def operations(
     made["count"] = count
     made["actor"] = actor
     made["flags"] = flags
+    made["slot"] = slot
     return made
+
+
+def in_turn(*steps: np.ndarray) -> np.ndarray:
+    """Arrays of equal length, interleaved: the first operation of each, then the second of each, and so on."""
+    return np.stack(steps, axis=1).reshape(-1)
+
+
+def touched(first: int, gfns: int, vcpus: int, range_gfns: int) -> np.ndarray:
+    """Every gfn of a range is written once; the vCPUs take stripes of `range_gfns` in turn."""
+    order = np.arange(first, first + gfns)
+    return operations("access", order, actor=order // range_gfns % vcpus, flags=WRITE)
+
+
+def booted(gfns: int, vcpus: int, range_gfns: int) -> list[np.ndarray]:
+    """The VMM (actor `vcpus`) makes the whole guest private, then its vCPUs touch every gfn."""
+    made = operations("convert", 0, actor=vcpus, count=gfns, flags=PRIVATE)
+    return [made, touched(0, gfns, vcpus, range_gfns)]

@@ -5,6 +5,8 @@ the guest makes it private again and uses it. When a range becomes shared, the V
 pages: before it sets the attributes (as the kernel's selftest does) or after. The shared pages stay,
 as those of a pool that is pinned for a device do, so a range that has been shared once and is private
 again is backed twice.
+
+Why: this is how a confidential guest does I/O (swiotlb), and the order of punching and converting was argued.
 """
 
 import numpy as np

@@ -1,13 +1,15 @@
 """Scenarios, cells and the numbers counted over them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gmembench.benchmarks.cells import Cell, list_cells, load_scenarios
+from gmembench.benchmarks.cells import Cell, list_cells, load_scenarios, missing_program, why_not
 from gmembench.benchmarks.prepared import Prepared, prepare
+from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.errors import UserError
 from gmembench.core.operations import PROGRAM_NUMBER
 
@@ -20,29 +22,184 @@ def cell_named(name: str) -> Cell:
     return next(cell for cell in SMALL if cell.name == name)
 
 
+TINY = {"gfns": 32, "range_gfns": 8, "scan_gfns": 16, "turns": 16, "ranges": 4, "buffers": 4, "laps": 2, "vcpus": 2}
+"""Parameters of a guest so small that every cell can run in a test, also interpreted."""
+
+
 @pytest.fixture(scope="module")
 def counted() -> dict[str, dict[str, int | str]]:
-    """The counted numbers of every small cell that is no trace; the trace's are in the conformance tests."""
-    return {cell.name: prepare(cell).counted() for cell in APPLICABLE if cell.scenario != "trace"}
+    """The counted numbers of the small cells of two scenarios under the two oldest designs."""
+    return {
+        cell.name: prepare(cell).counted()
+        for cell in APPLICABLE
+        if cell.scenario.startswith(("boot", "bounce"))
+        and cell.design in ("legacy-vma", "guest-memfd")
+        and cell.hardware == "none"
+    }
+
+
+def tiny(scenario: str, design: str = "guest-memfd", hardware: str = "none") -> dict[str, int | str]:
+    """The counted numbers of a cell over a guest of 32 gfns."""
+    return prepare(cell_named(f"{scenario}/{design}/{hardware}/4K"), **TINY).counted()
 
 
 def test_every_cell_is_applicable_or_says_why() -> None:
-    """A cell that is not applicable has a reason that names the design."""
-    assert len(SMALL) == 16
-    assert len({cell.name for cell in SMALL}) == 16
+    """A cell has a name of its own, and one that is not applicable has a reason that names the design."""
+    assert len({cell.name for cell in SMALL}) == len(SMALL)
     for cell in SMALL:
         assert cell.reason is None or cell.design in cell.reason
 
 
 def test_what_is_not_applicable() -> None:
     """legacy-vma cannot convert, and huge pages mean nothing where guest-memfd has private memory only."""
-    assert sorted(cell.name for cell in SMALL if cell.reason) == [
-        "boot-populate/guest-memfd/none/2M",
-        "bounce-buffer:attributes-first/legacy-vma/none/2M",
-        "bounce-buffer:attributes-first/legacy-vma/none/4K",
-        "bounce-buffer:punch-first/legacy-vma/none/2M",
-        "bounce-buffer:punch-first/legacy-vma/none/4K",
-    ]
+    lacking = {c.name for c in SMALL if c.reason and c.hardware == "none" and c.page_size != "1G"}
+    assert {name for name in lacking if name.startswith(("boot", "bounce")) and "guest-memfd/" in name} == {
+        "boot-populate/guest-memfd/none/2M"
+    }
+    legacy = {name for name in lacking if "/legacy-vma/" in name}
+    assert {f"bounce-buffer:{order}-first/legacy-vma/none/4K" for order in ("punch", "attributes")} <= legacy
+    assert not any(name.startswith(("boot", "trace", "balloon", "autonuma", "teardown")) for name in legacy)
+
+
+def test_scenarios_that_are_shipped() -> None:
+    """Every scenario has a docstring that says what it models and why."""
+    assert set(load_scenarios()) >= {
+        "autonuma", "balloon", "boot-populate", "bounce-buffer", "convert-storm", "double-backing", "fragment",
+        "inplace-vs-dual", "migrate", "teardown", "trace",
+    }  # fmt: skip
+    assert all(s.traced or "Why" in s.doc for s in load_scenarios().values())
+
+
+RUNNABLE = [c for c in APPLICABLE if c.page_size == "4K" and c.scenario != "trace"]
+
+
+@pytest.mark.parametrize("cell", RUNNABLE, ids=lambda cell: cell.name)
+def test_every_design_runs_every_scenario_that_it_has_the_programs_for(cell: Cell) -> None:
+    """A tiny guest runs to the end under every design and hardware, and whatever was left out has a reason."""
+    numbers = prepare(cell, **TINY).counted()
+    assert int(numbers["count.steps"]) > 0
+    left_out = [key.rpartition(".")[2] for key in numbers if key.startswith("count.not_applicable.")]
+    assert all(str(numbers[f"reason.not_applicable.{program}"]) for program in left_out)
+    assert not any(f"count.operations.{program}" in numbers for program in left_out)
+
+
+def test_a_design_without_a_needed_program_gets_no_cell() -> None:
+    """Each scenario names what it cannot do without: such a cell is not applicable, with the design's own reason."""
+    for cell in SMALL:
+        scenario = load_scenarios()[cell.scenario.partition(":")[0]]
+        design = load_designs()[cell.design]
+        missing = [program for program in scenario.needs if program not in design.programs]
+        if missing and cell.hardware not in design.not_on:
+            assert cell.reason == f"{design.name} has no {missing[0]}: {missing_program(design, missing[0])}"
+
+
+def test_hardware_that_a_design_cannot_run_on() -> None:
+    """The design's own words say why, for every page size."""
+    scenario, none = load_scenarios()["boot-populate"], load_hardware()["none"]
+    design = replace(load_designs()["legacy-vma"], not_on={"none": "it needs more"})
+    reason = why_not(scenario, {"gfns": 1 << 20}, design, none, "4K")
+    assert reason == "legacy-vma does not run on none: it needs more"
+
+
+@pytest.mark.parametrize(
+    ("page_size", "gfns", "said"),
+    [
+        ("4K", 1 << 20, None),
+        ("2M", 1 << 20, None),
+        ("1G", 1 << 20, None),
+        ("1G", 1 << 17, "the guest of 512 MiB"),
+        ("1G", 0, "the guest of boot-populate"),
+    ],
+)
+def test_page_sizes_of_a_file_with_large_folios(page_size: str, gfns: int, said: str | None) -> None:
+    """Private folios of the page size make it matter also without shared memory, if the guest can hold one."""
+    scenario, none = load_scenarios()["boot-populate"], load_hardware()["none"]
+    sizes = ("4K", "2M", "1G")
+    design = replace(load_designs()["guest-memfd"], sizes=sizes, private_sizes=sizes)
+    reason = why_not(scenario, {"gfns": gfns} if gfns else {}, design, none, page_size)
+    assert (reason is None) if said is None else (said in str(reason))
+
+
+def test_page_sizes_that_move_nothing() -> None:
+    """With 4K folios and no shared memory the page size changes nothing; a size that is not mapped is refused."""
+    scenario, none = load_scenarios()["boot-populate"], load_hardware()["none"]
+    design = load_designs()["guest-memfd"]
+    assert "its private folios are 4K" in str(why_not(scenario, {"gfns": 1 << 20}, design, none, "2M"))
+    assert why_not(scenario, {"gfns": 1 << 20}, design, none, "1G") == "guest-memfd maps no pages of 1G"
+
+
+def test_punching_decides_the_peak() -> None:
+    """Two copies of what is shared where nothing is punched, none held twice where it is."""
+    left, punched = (tiny(f"double-backing:{variant}") for variant in ("no-punch", "punch"))
+    assert (left["count.double_backed_pages_peak"], left["count.backing_pages_peak"]) == (8, 40)
+    assert (punched["count.double_backed_pages_peak"], punched["count.backing_pages_peak"]) == (0, 32)
+
+
+def test_a_punch_means_nothing_where_there_is_one_page() -> None:
+    """A design that converts in place has no second copy to free, and is the only one that needs no copying."""
+    dual = load_designs()["guest-memfd"]
+    one = replace(dual, one_copy=True, one_backing=True)
+    none = load_hardware()["none"]
+    for name, variant, fits in (("double-backing", "punch", dual), ("inplace-vs-dual", "in-place", one)):
+        scenario = load_scenarios()[name]
+        parameters = scenario.parameters("small", variant, None)
+        found = {design.one_copy: why_not(scenario, parameters, design, none, "4K") for design in (dual, one)}
+        assert found[fits.one_copy] is None
+        assert found[not fits.one_copy] is not None
+
+
+def test_copying_costs_accesses() -> None:
+    """Each page that is lent costs four accesses by the guest if it is copied, and one if it is converted."""
+    scenario = load_scenarios()["inplace-vs-dual"]
+    found = {}
+    for variant in scenario.variants:
+        work = scenario.build({**scenario.parameters("small", variant, None), **TINY}).operations
+        first_touch = 32  # of 4 buffers
+        found[variant] = (
+            int((work["program"] == PROGRAM_NUMBER["access"]).sum()) - first_touch,
+            int((work["program"] == PROGRAM_NUMBER["host_access"]).sum()),
+            int((work["program"] == PROGRAM_NUMBER["convert"]).sum()),
+        )
+    lent = 4 * 2 * 8
+    assert found == {
+        "copy": (4 * lent, 2 * lent, 17),
+        "pool": (4 * lent, 2 * lent, 2),
+        "in-place": (lent, 2 * lent, 17),
+    }
+
+
+def test_a_balloon_returns_its_memory() -> None:
+    """The curve of backing falls to half of the guest and rises again, lap by lap."""
+    curve = json.loads(str(tiny("balloon")["profile.backing"]))
+    pages = curve["private_pages"]
+    full = [i for i, n in enumerate(pages) if n == 32]
+    assert min(pages[full[0] :]) == 16
+    assert pages[-1] == 32
+
+
+def test_a_scan_costs_a_fault_for_each_page() -> None:
+    """Each of two laps scans and touches all 32 gfns again."""
+    numbers = tiny("autonuma")
+    assert numbers["count.operations.numa_zap"] == 4
+    assert numbers["count.faults"] == 32 * 3
+
+
+def test_a_storm_converts_ranges_of_four_sizes() -> None:
+    """Ranges of 1, 1, 1 and 8 gfns (of a region of 8) go to shared and back; nothing leaves its vCPU's part."""
+    scenario = load_scenarios()["convert-storm"]
+    work = scenario.build({**scenario.parameters("small", "", None), **TINY}).operations
+    storm = work[work["program"] == PROGRAM_NUMBER["convert"]][1:]
+    assert sorted(storm["count"].tolist()) == [1] * 24 + [8] * 8
+    assert (storm["gfn"] // 16 == storm["actor"] - 2).all()
+
+
+def test_migration_goes_to_the_other_node() -> None:
+    """In the first lap each range goes to the node that did not touch it, in the second it goes back."""
+    scenario = load_scenarios()["migrate"]
+    work = scenario.build({**scenario.parameters("small", "private", None), **TINY})
+    moves = work.operations[work.operations["program"] == PROGRAM_NUMBER["migrate"]]
+    assert work.nodes == 2
+    assert moves["slot"].tolist() == [1, 0, 1, 0, 0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("name", sorted(load_scenarios()))
@@ -148,7 +305,7 @@ def test_a_design_from_outside_is_one_file(tmp_path: Path) -> None:
     """It is found by its folder, gets cells like any other, and takes one step a fault less."""
     write_design(tmp_path, "one_precheck.py", EDITED)
     found = {cell.name: cell for cell in list_cells("small", [tmp_path])}
-    assert len(found) == 24
+    assert "boot-populate/one-precheck/none/4K" in found
     cells = [found[f"boot-populate/{design}/none/4K"] for design in ("guest-memfd", "one-precheck")]
     full, less = (int(prepare(cell, [tmp_path]).counted()["count.fault_steps"]) for cell in cells)
     assert full - less == 65_536
@@ -167,8 +324,8 @@ def test_a_scenario_from_outside_is_one_file(tmp_path: Path) -> None:
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "eight_pages.py").write_text(SCENARIO)
     cells = [cell for cell in list_cells("small", [tmp_path]) if cell.scenario == "eight-pages"]
-    assert len(cells) == 4
-    assert prepare(cells[0], [tmp_path]).counted()["count.operations"] == 8
+    assert {cell.design for cell in cells} == set(load_designs())
+    assert prepare(next(cell for cell in cells if cell.reason is None), [tmp_path]).counted()["count.operations"] == 8
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Single pages are converted inside 2M regions, and the neighbours are used: huge mappings are lost and won back.
+
+The guest is all shared (variant `shared`) or all private (`private`), and every page is touched. In each region
+one page is converted to the other kind, then every page of the region is written; the page is converted back,
+and every page is written again. `count.mappings_2m` says how many regions are mapped as a whole in the end.
+
+Why: a 4K conversion costs more than itself. Each neighbour of the converted page faults again, at 4K, and
+whether a region ever becomes huge again depends on the design. A design has huge pages on the side that the
+variant touches, or on the other side only: both are worth knowing.
+"""
+
+import numpy as np
+
+from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, operations, touched
+from gmembench.core.operations import PRIVATE, WRITE
+
+HOLE = 3
+"""The page of a region that is converted: neither its first nor its last."""
+
+
+def build(parameters: Parameters) -> Workload:
+    """Bring the guest to one kind, then break and mend each region."""
+    gfns, region, vcpus = (int(parameters[name]) for name in ("gfns", "range_gfns", "vcpus"))
+    kind = PRIVATE if parameters["side"] == "private" else 0
+    made = [operations("convert", 0, actor=vcpus, count=gfns, flags=kind), touched(0, gfns, vcpus, region)]
+    for first in range(0, gfns, region):
+        used = operations("access", np.arange(first, first + region), actor=first // region % vcpus, flags=WRITE)
+        made += [
+            operations("convert", first + HOLE, actor=vcpus, flags=kind ^ PRIVATE),
+            used,
+            operations("convert", first + HOLE, actor=vcpus, flags=kind),
+            used,
+        ]
+    return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1)
+
+
+SCENARIO = Scenario(
+    name="fragment",
+    doc=(__doc__ or "").strip(),
+    sizes={
+        "small": {"gfns": 1 << 13, "range_gfns": 512, "vcpus": 2},
+        "full": {"gfns": 1 << 20, "range_gfns": 512, "vcpus": 8},
+    },
+    build=build,
+    needs=("convert",),
+    variants={"shared": {"side": "shared"}, "private": {"side": "private"}},
+)

@@ -1,0 +1,45 @@
+"""Pages of a guest move between two NUMA nodes, and vCPUs of the target node use them.
+
+The guest is all private (variant `private`) or all shared (`shared`). Each lap the kernel migrates range after
+range to the other node (move_pages, compaction), and a vCPU that runs there writes every page.
+
+Why: memory policy and compaction need pages that can move. A pinned page cannot, a file may refuse, and hardware
+that owns a page must be asked. `count.result.migrate.*` says how the migrations ended; the steps say what a
+refused one costs.
+"""
+
+import numpy as np
+
+from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, operations, touched
+from gmembench.core.operations import PRIVATE, WRITE
+
+NODES = 2
+
+
+def build(parameters: Parameters) -> Workload:
+    """Touch the guest, then move it to and fro. vCPUs are an even number: vCPU i runs on node i modulo 2."""
+    gfns, piece, vcpus = (int(parameters[name]) for name in ("gfns", "range_gfns", "vcpus"))
+    kind = PRIVATE if parameters["side"] == "private" else 0
+    made = [operations("convert", 0, actor=vcpus, count=gfns, flags=kind), touched(0, gfns, vcpus, piece)]
+    for lap in range(int(parameters["laps"])):
+        for number, first in enumerate(range(0, gfns, piece)):
+            node = (number + lap + 1) % NODES  # stripes were touched by vCPUs of alternating nodes
+            vcpu = (number * NODES + node) % vcpus
+            made += [
+                operations("migrate", first, actor=vcpus, count=piece, slot=node),
+                operations("access", np.arange(first, first + piece), actor=vcpu, flags=WRITE),
+            ]
+    return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1, NODES)
+
+
+SCENARIO = Scenario(
+    name="migrate",
+    doc=(__doc__ or "").strip(),
+    sizes={
+        "small": {"gfns": 1 << 12, "range_gfns": 512, "laps": 2, "vcpus": 2},
+        "full": {"gfns": 1 << 20, "range_gfns": 512, "laps": 2, "vcpus": 8},
+    },
+    build=build,
+    needs=("migrate",),
+    variants={"private": {"side": "private"}, "shared": {"side": "shared"}},
+)
