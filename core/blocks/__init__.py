@@ -13,9 +13,11 @@ from gmembench.core.blocks.invalidation import (
     notify_begin,
     notify_end,
 )
+from gmembench.core.blocks.memslot_changes import slot_flags, slot_move, zap_gfn_range
 from gmembench.core.blocks.memslots import slot_create, slot_delete, slot_wait, zap_slot_leaves, zap_slot_root
-from gmembench.core.blocks.pages import migrate_range, swap_out
+from gmembench.core.blocks.pages import collapse, migrate_range, swap_out
 from gmembench.core.blocks.pins import host_pin, host_unpin, kernel_access
+from gmembench.core.blocks.poison import poison, poison_file
 from gmembench.core.blocks.program import Rows, program
 from gmembench.core.blocks.vma import (
     fault_in,
@@ -34,6 +36,7 @@ __all__ = [
     "beside_entry",
     "beside_map",
     "beside_zap",
+    "collapse",
     "enter",
     "exits",
     "fault_in",
@@ -54,14 +57,19 @@ __all__ = [
     "notify_begin",
     "notify_end",
     "numa_zap",
+    "poison",
+    "poison_file",
     "prefault",
     "program",
     "reuse",
     "slot_create",
     "slot_delete",
+    "slot_flags",
+    "slot_move",
     "slot_wait",
     "swap_out",
     "vma_teardown",
+    "zap_gfn_range",
     "zap_slot_leaves",
     "zap_slot_root",
 ]

@@ -1,4 +1,4 @@
-"""What the host does with pages behind the VMA on its own: moving them, swapping them out.
+"""What the host does with pages behind the VMA on its own: moving, swapping out, collapsing into huge ones.
 
 The host's lock of the reverse map (anon_vma) is mmap_lock in the model: it keeps these programs and a collapse apart.
 """
@@ -6,6 +6,7 @@ The host's lock of the reverse map (anon_vma) is mmap_lock in the model: it keep
 from gmembench.core.blocks.invalidation import beside_zap, notify_begin, notify_end
 from gmembench.core.blocks.program import program
 from gmembench.core.blocks.vma import move_page
+from gmembench.core.parts.notifier import OF_REGION
 from gmembench.core.programs import Program, Where, row
 from gmembench.core.steps.mig import BY_REQUEST
 
@@ -56,4 +57,30 @@ def swap_out() -> Program:
             row("swap.unlock_back", {"next": "L_next"}, step="mig.unlock_folio"),
         ),
         aside=beside_zap("swap.mn.start"),
+    )
+
+
+def collapse() -> Program:
+    """khugepaged or MADV_COLLAPSE: small pages of each region in the range become a huge one."""
+    return program(
+        "collapse",
+        (
+            row("col.lock_mmap", step="col.lock_mmap_write"),
+            row("col.check_thp_allowed", {"denied": "L_out"}),
+            row("col.find_region", {"none": "L_out"}, at="L_region"),
+            row("col.scan", {"same": "L_next", "refused": "L_next"}),
+            row("col.alloc", {"nomem": "L_out"}),
+        ),
+        notify_begin("col.mn", whose=OF_REGION),
+        (row("col.clear_pmd"), row("col.flush_host_tlb", step="mm.flush_host_tlb")),
+        notify_end("col.mn", whose=OF_REGION),
+        (
+            row("col.freeze_refs", {"extra": "L_restore"}),
+            row("col.copy"),
+            row("col.install_huge"),
+            row("col.next", {"again": "L_region"}, step="col.next_region", at="L_next"),
+            row("col.unlock_mmap", {"next": "END"}, step="col.unlock_mmap_write", at="L_out"),
+            row("col.restore_pmd", {"next": "L_next"}, at="L_restore"),
+        ),
+        aside=beside_zap("col.mn.start"),
     )

@@ -67,7 +67,12 @@ DESIGN = Design(
         "kernel_access": blocks.kernel_access(),
         "numa_zap": blocks.numa_zap(),
         "migrate": blocks.migrate_range(),
+        "collapse": blocks.collapse(),
         "swap_out": blocks.swap_out(),
+        "poison": blocks.poison(),
+        "zap_gfn_range": blocks.zap_gfn_range(),
+        "slot_flags": blocks.slot_flags(),
+        "slot_move": blocks.slot_move(blocks.zap_slot_root(), ()),
         "slot_create": blocks.slot_create(
             (), (), (), (row("slot.discard", {"next": "slot.unlock_slots"}, at="X_discard"),)
         ),

@@ -25,6 +25,7 @@ def new_object(w: Record) -> int:
             s["active"] = 0
             s["bound"] = 0
             s["gmem_only"] = 0
+            s["flags"] = 0
             return i
     return -1
 

@@ -26,7 +26,7 @@ def invalidate_gpc(w: Record, a: Record, r: Record) -> int:
 def find_slot(w: Record, a: Record, r: Record) -> int:
     """Find the first memslot behind the hva range; without one no lock is taken and nothing is counted.
 
-    Operand `value` 1: the range is the page (or block) of the gfn in hand, not the operation's range.
+    Operand `value` 1: the range is the page (or block) of the gfn in hand, 2: the region that begins there.
     """
     if begin_walk(w, a, notified_start(w, a, r["value"]), notified_end(w, a, r["value"]), False):
         return NEXT
