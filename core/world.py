@@ -152,7 +152,7 @@ SLOT_LOG_DIRTY = 1
 FILE = np.dtype(
     [
         ("life", "u1"),  # FILE_*
-        ("release", "u1"),  # the last reference is gone, release() waits to be run
+        ("closed", "u1"),  # the VMM has closed its descriptor; calls and faults may hold the file longer
         ("refs", "i4"),
         ("inval_writer", "i4"),  # invalidate_lock: actor + 1
         ("inval_readers", "i4"),

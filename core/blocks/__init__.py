@@ -4,6 +4,7 @@ A block is a function of a phase prefix. It returns its rows; rows that stand as
 path (the yield of a zap, the cancelled entry) come from a function of their own, for the program's end.
 """
 
+from gmembench.core.blocks.close import close
 from gmembench.core.blocks.entry import beside_entry, enter
 from gmembench.core.blocks.fault import access, beside_map, exits, file_exits, from_file, head, map_page, prefault
 from gmembench.core.blocks.invalidation import (
@@ -18,6 +19,7 @@ from gmembench.core.blocks.memslots import slot_create, slot_delete, slot_wait, 
 from gmembench.core.blocks.pages import collapse, migrate_range, swap_out
 from gmembench.core.blocks.pins import host_pin, host_unpin, kernel_access
 from gmembench.core.blocks.poison import poison, poison_file
+from gmembench.core.blocks.populate import populate
 from gmembench.core.blocks.program import Rows, program
 from gmembench.core.blocks.vma import (
     fault_in,
@@ -36,6 +38,7 @@ __all__ = [
     "beside_entry",
     "beside_map",
     "beside_zap",
+    "close",
     "collapse",
     "enter",
     "exits",
@@ -59,6 +62,7 @@ __all__ = [
     "numa_zap",
     "poison",
     "poison_file",
+    "populate",
     "prefault",
     "program",
     "reuse",

@@ -111,11 +111,16 @@ BIND = (
 
 UNBIND = (
     row("bind.find_file", {"none": "L_free"}),
+    row("bind.get_file", {"dying": "bind.erase_dying"}),
     row("bind.lock_inval", step="gmem.lock_inval", **BY_UNBIND),
     row("bind.erase"),
     row("slot.clear_file"),
     row("bind.unlock_inval", step="gmem.unlock_inval", **BY_UNBIND),
+    row("bind.put_file", {"next": "L_free"}, step="gmem.put_file", **BY_UNBIND),
+    row("bind.erase_dying", step="bind.erase", **BY_UNBIND),
+    row("slot.clear_dying", step="slot.clear_file", **BY_UNBIND),
 )
+"""A file that is being closed cannot be locked, but its bindings must go before the memslot does."""
 
 SLOT_CREATE = blocks.slot_create(
     (row("gmem.fget", {"dying": "slot.unlock_slots"}, step="bind.fget"), row("slot.set_file")),
@@ -169,6 +174,8 @@ DESIGN = Design(
         "zap_gfn_range": blocks.zap_gfn_range(),
         "slot_flags": blocks.slot_flags(),
         "slot_move": blocks.slot_move(blocks.zap_slot_leaves(), blocks.beside_zap("slot")),
+        "populate": blocks.populate(),
+        "close": blocks.close(PRIVATE_ONLY),
         "slot_create": SLOT_CREATE,
         "slot_delete": SLOT_DELETE,
         "teardown": TEARDOWN,

@@ -81,8 +81,10 @@ DESIGN = Design(
         "reuse": blocks.reuse(),
     },
     not_applicable={
+        "populate": "the VMM writes initial data through its own mapping; kvm_gmem_populate needs guest_memfd",
+        "close": "there is no file behind the memory: a VMA goes by munmap or with its process",
         "convert": "all memory is shared with the VMM; "
-        "KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)"
+        "KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)",
     },
     zap_by_root=True,
 )

@@ -2,6 +2,7 @@
 
 from gmembench.core.errno import EBADF, EEXIST
 from gmembench.core.outcomes import AGAIN, BUSY, DYING, NEXT, NONE
+from gmembench.core.parts.files import descriptor_open
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import FILE_LIVE, LIFE_UNUSED, cache, file, slot
@@ -10,7 +11,7 @@ from gmembench.core.world import FILE_LIVE, LIFE_UNUSED, cache, file, slot
 @step("kvm-memslot", "refcount", "kvm_gmem_bind", ("dying",))
 def fget(w: Record, a: Record, r: Record) -> int:
     """Take a reference to the file that the VMM names."""
-    if file(w, 0)["life"] != FILE_LIVE:
+    if not descriptor_open(w, 0):
         a["result"] = EBADF
         slot(w, a["new_slot"])["life"] = LIFE_UNUSED
         return DYING
@@ -53,6 +54,15 @@ def find_file(w: Record, a: Record, r: Record) -> int:
         return NONE
     a["file"] = s["file"]
     a["index"] = s["pgoff"]
+    return NEXT
+
+
+@step("kvm-memslot", "refcount", "kvm_gmem_get_file", ("dying",))
+def get_file(w: Record, a: Record, r: Record) -> int:
+    """Take a reference to the file, so that it can be locked; a file that is being closed gives none."""
+    if file(w, a["file"])["life"] != FILE_LIVE:
+        return DYING
+    file(w, a["file"])["refs"] += 1
     return NEXT
 
 

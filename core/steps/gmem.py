@@ -16,6 +16,7 @@ from gmembench.core.outcomes import (
     TRUNCATED,
     UPTODATE,
 )
+from gmembench.core.parts.files import put_file_reference
 from gmembench.core.parts.pool import account_double, account_private, put_page, take_page, zero_pages
 from gmembench.core.parts.vma import host_backed
 from gmembench.core.steps.registry import step
@@ -172,7 +173,7 @@ def put_folio(w: Record, a: Record, r: Record) -> int:
 @step("kvm-fault", "refcount", "fput")
 def put_file(w: Record, a: Record, r: Record) -> int:
     """Drop the reference to the file."""
-    file(w, a["file"])["refs"] -= 1
+    put_file_reference(w, a["file"])
     return NEXT
 
 

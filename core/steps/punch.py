@@ -3,12 +3,13 @@
 from gmembench.core.errno import EBADF
 from gmembench.core.outcomes import AGAIN, BLOCKED, DYING, NEXT, NONE
 from gmembench.core.parts.access import tell_punched, tell_punching
+from gmembench.core.parts.files import descriptor_open, put_file_reference
 from gmembench.core.parts.memslots import begin_walk
 from gmembench.core.parts.pool import account_double, account_private, put_page
 from gmembench.core.parts.vma import host_backed
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import FILE_LIVE, ORACLE_ZERO_PRIVATE, PG_IN_MAPPING, cache, file, page
+from gmembench.core.world import ORACLE_ZERO_PRIVATE, PG_IN_MAPPING, cache, file, page
 
 
 @step("vmm", "refcount", "fdget", ("dying",))
@@ -17,7 +18,7 @@ def fdget(w: Record, a: Record, r: Record) -> int:
 
     Operand `value` 1: the call punches, which the oracle is told.
     """
-    if file(w, 0)["life"] != FILE_LIVE:
+    if not descriptor_open(w, 0):
         a["result"] = EBADF
         return DYING
     file(w, 0)["refs"] += 1
@@ -31,7 +32,7 @@ def fdget(w: Record, a: Record, r: Record) -> int:
 @step("vmm", "refcount", "fdput")
 def fdput(w: Record, a: Record, r: Record) -> int:
     """The call lets the file go."""
-    file(w, 0)["refs"] -= 1
+    put_file_reference(w, 0)
     return NEXT
 
 

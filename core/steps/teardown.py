@@ -50,10 +50,12 @@ def next_slot(w: Record, a: Record, r: Record) -> int:
 
 @step("backing", "refcount", "fput")
 def put_file(w: Record, a: Record, r: Record) -> int:
-    """Drop the VMM's reference to the file: the last one lets it die."""
+    """Drop the VMM's reference to the file, unless it was closed before: the last one lets it die."""
     f = file(w, 0)
-    f["refs"] -= 1
-    f["life"] = FILE_DYING
+    if f["closed"] == 0:
+        f["closed"] = 1
+        f["refs"] -= 1
+        f["life"] = FILE_DYING
     a["index"] = 0
     return NEXT
 
