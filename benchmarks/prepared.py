@@ -42,6 +42,8 @@ def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_siz
         separate_roots=hardware.separate_roots,
         hardware=hardware.number,
         sept=hardware.sept,
+        fresh_junk=hardware.fresh_content == "junk",
+        zap_empties=not hardware.zap_keeps_content,
         one_backing=design.one_backing,
         one_copy=design.one_copy,
         gmem_only=design.gmem_only,

@@ -1,8 +1,8 @@
 """What there is: parts are found by walking folders, and registered by being there.
 
 A part is a file that defines one value. Its file name is the part's name with underscores. Parts
-kept outside the package lie in `DIR/designs/`, `DIR/hardware/` and `DIR/scenarios/` of a folder given
-with `--path`.
+kept outside the package lie in `DIR/designs/`, `DIR/hardware/`, `DIR/invariants/` and `DIR/scenarios/` of a folder
+given with `--path`.
 """
 
 import importlib
@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from gmembench.core.errors import UserError
+from gmembench.core.invariant import Invariant
 from gmembench.core.programs import Design, Hardware, assemble
 
 CORE = Path(__file__).resolve().parent
@@ -48,7 +49,7 @@ def modules(package: str, folder: Path, kind: str, paths: Sequence[Path]) -> Ite
 
 def check_path(outside: Path) -> None:
     """Raises UserError unless the folder exists and holds parts."""
-    kinds = ("designs", "hardware", "scenarios")
+    kinds = ("designs", "hardware", "invariants", "scenarios")
     if not any((outside / kind).is_dir() for kind in kinds):
         raise UserError(
             "holds no parts", str(outside), f"give a folder with {', '.join(kinds[:-1])} or {kinds[-1]} in it"
@@ -62,9 +63,11 @@ def collect(found: Iterable[tuple[Path, ModuleType]], value: str, kind: type[Any
         part = getattr(module, value, None)
         if not isinstance(part, kind):
             raise UserError(f"defines no {value} of kind {kind.__name__}", str(path), f"give it one value {value}")
-        if part.name.replace("-", "_") != path.stem:
+        if part.name.lower().replace("-", "_") != path.stem:
             raise UserError(
-                f"{value} is called {part.name!r}", str(path), "name the file like the part, with underscores"
+                f"{value} is called {part.name!r}",
+                str(path),
+                "name the file like the part, in small letters with underscores",
             )
         if part.name in parts:
             raise UserError(f"{part.name!r} is defined twice", str(path), "give it another name")
@@ -88,3 +91,9 @@ def load_hardware(paths: Sequence[Path] = ()) -> dict[str, Hardware]:
     """All kinds of hardware by name."""
     found = modules("gmembench.core.hardware", CORE / "hardware", "hardware", paths)
     return collect(found, "HARDWARE", Hardware)
+
+
+def load_invariants(paths: Sequence[Path] = ()) -> dict[str, Invariant]:
+    """All invariants by name. Raises UserError for a file outside the package that is no invariant."""
+    found = modules("gmembench.core.invariants", CORE / "invariants", "invariants", paths)
+    return collect(found, "INVARIANT", Invariant)

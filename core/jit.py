@@ -103,6 +103,11 @@ def kernel(function: F) -> F:
     return cast(F, numba.njit(cache=True, error_model="numpy")(function))
 
 
+def uncached_kernel(function: F) -> F:
+    """Compile a function that closes over compiled ones: the disk cache cannot hold it."""
+    return cast(F, numba.njit(error_model="numpy")(function))
+
+
 @contextmanager
 def compiling() -> Iterator[None]:
     """Pause garbage collection: the compiler makes millions of objects and little garbage."""
@@ -371,3 +376,58 @@ def _interpreted_runner(steps: Sequence[Any]) -> Runner:
             position += int(branch["way"]) // ROW.itemsize
 
     return run
+
+
+NUMBER_SHIFT = 40
+"""A judge returns the number of the rule that found something, shifted by this, and what the rule returned."""
+
+Judge = Callable[[int, Record, Record, int], int]
+
+
+def judge_of(rules: Sequence[Any], arguments: int, header: np.dtype, actor: np.dtype) -> Judge:
+    """A function (mask, header, actor, program) that runs rules in order until one returns something else than 0.
+
+    Rule i is left out unless bit i of the mask is set. Each takes the first `arguments` of (header, actor, program).
+    Returns 0, or i << NUMBER_SHIFT | what rule i returned. A kernel must name it as a global to be cached on disk.
+    """
+    if INTERPRETED:
+        return _interpreted_judge(rules, arguments)
+    all_types = (numba.from_dtype(header), numba.from_dtype(actor), types.int64)
+    rule_signature = types.int64(*all_types[:arguments])
+
+    @intrinsic
+    def judge(typingctx: Any, mask: Any, header: Any, actor: Any, program: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            found = builder.alloca(WORD)
+            builder.store(WORD(0), found)
+            end = builder.append_basic_block()
+            for number, rule in enumerate(rules):
+                asked, hit, following = (builder.append_basic_block() for _ in range(3))
+                bit = builder.and_(builder.lshr(args[0], WORD(number)), WORD(1))
+                builder.cbranch(builder.icmp_unsigned("!=", bit, WORD(0)), asked, following)
+                builder.position_at_end(asked)
+                answer = _call_compiled(context, builder, rule, rule_signature, list(args[1 : 1 + arguments]))
+                builder.cbranch(builder.icmp_unsigned("!=", answer, WORD(0)), hit, following)
+                builder.position_at_end(hit)
+                builder.store(builder.or_(answer, WORD(number << NUMBER_SHIFT)), found)
+                builder.branch(end)
+                builder.position_at_end(following)
+            builder.branch(end)
+            builder.position_at_end(end)
+            return builder.load(found)
+
+        return types.int64(types.int64, *all_types), codegen
+
+    return cast(Judge, judge)
+
+
+def _interpreted_judge(rules: Sequence[Any], arguments: int) -> Judge:
+    def judge(mask: int, header: Record, actor: Record, program: int) -> int:
+        for number, rule in enumerate(rules):
+            if mask >> number & 1:
+                answer = int(rule(*(header, actor, program)[:arguments]))
+                if answer != 0:
+                    return number << NUMBER_SHIFT | answer
+        return 0
+
+    return judge

@@ -1,9 +1,9 @@
 """The state: one contiguous buffer that holds a header and arrays of records.
 
 The dtypes below are the data dictionary. A snapshot is a copy of the buffer, and every distance in
-the header is relative to the header itself, so a copy works wherever it lies. Large worlds keep 19
-bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 20 a page in `PAGE`: 39 bytes a gfn with one
-backing, 65 with two; 6 more in `SEPT` where the hardware has a table of its own.
+the header is relative to the header itself, so a copy works wherever it lies. Large worlds keep 20
+bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 20 a page in `PAGE`: 40 bytes a gfn with one
+backing, 66 with two; 6 more in `SEPT` where the hardware has a table of its own.
 """
 
 from dataclasses import dataclass
@@ -70,12 +70,18 @@ FRAME = np.dtype(
         ("gen_private", "u1"),  # oracle: generation of the last write to the private copy
         ("gen_shared", "u1"),  # oracle: generation of the last write to the shared copy
         ("oracle", "u1"),  # oracle: ORACLE_*
+        ("punches", "u1"),  # oracle: requests under way that empty the gfn
     ]
 )
 """What belongs to a gfn (and to the hva behind it)."""
 
-ORACLE_ZERO_PRIVATE, ORACLE_ZERO_SHARED, ORACLE_PUNCHING = 1, 2, 4
-"""Oracle, out of the programs' reach: which copies were legally emptied; a punch is in flight."""
+ORACLE_ZERO_PRIVATE, ORACLE_ZERO_SHARED = 1, 2
+ORACLE_DATA_PRIVATE, ORACLE_DATA_SHARED = 4, 8
+ORACLE_RACED_PRIVATE, ORACLE_RACED_SHARED = 16, 32
+"""Oracle, out of the programs' reach, of a gfn's private and its shared copy. ZERO: it was legally emptied, so zeros
+may be read. DATA: it was written, so the data of its generation may be read. RACED: it was written while a request to
+empty it was under way, so nobody can tell which of them came last. Without DATA, zeros may be read too.
+"""
 
 CACHE = np.dtype(
     [
@@ -253,6 +259,8 @@ HEADER = np.dtype(
         ("separate_roots", "i8"),  # private and shared entries under different roots
         ("private_memory", "i8"),  # the VM has private memory (attributes exist)
         ("zap_by_root", "i8"),  # default VM type: a memslot is deleted by invalidating the root
+        ("fresh_junk", "i8"),  # the hardware does not define what a page holds that was just given to the guest
+        ("zap_empties", "i8"),  # the hardware loses what a private page holds when it is zapped
         # locks: holder + 1, or a count of readers
         ("mmu_writer", "i8"),
         ("mmu_readers", "i8"),
@@ -335,7 +343,8 @@ class Geometry:
     no gfn ever needs a page in the VMA and one in the file. `one_copy`: and a conversion keeps its data.
     `gmem_only`: memslots take every page from the file. `init_private`: every gfn begins private.
     `movable`: pages behind the VMA come from a zone that no page pinned for long may lie in.
-    `sept`: the hardware keeps a table of its own. `consumers`: pins and VMSAs there can be at once.
+    `sept`: the hardware keeps a table of its own. `fresh_junk`, `zap_empties`: a page just given to the guest
+    may hold anything; a private page that is zapped loses its data. `consumers`: pins and VMSAs there can be at once.
     """
 
     gfns: int
@@ -359,6 +368,8 @@ class Geometry:
     init_private: bool = False
     hardware: int = HARDWARE_NONE
     sept: bool = False
+    fresh_junk: bool = False
+    zap_empties: bool = False
     consumers: int = 8
 
     def __post_init__(self) -> None:
@@ -517,6 +528,8 @@ class World:
             "separate_roots",
             "private_memory",
             "zap_by_root",
+            "fresh_junk",
+            "zap_empties",
         ):
             header[name] = getattr(g, name)
         header["largest_order"] = max(g.shared_order, g.private_order)

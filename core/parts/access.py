@@ -5,7 +5,10 @@ from gmembench.core.views import Record
 from gmembench.core.world import (
     ATTR_PRIVATE,
     CONTENT_DATA,
-    ORACLE_PUNCHING,
+    ORACLE_DATA_PRIVATE,
+    ORACLE_DATA_SHARED,
+    ORACLE_RACED_PRIVATE,
+    ORACLE_RACED_SHARED,
     ORACLE_ZERO_PRIVATE,
     ORACLE_ZERO_SHARED,
     PAGE_FILE,
@@ -15,19 +18,29 @@ from gmembench.core.world import (
 
 
 @part
+def of_private_copy(w: Record, gfn: int, pfn: int) -> bool:
+    """Whether a page is of the gfn's private copy. Where a gfn has one copy, it counts as the shared one."""
+    private = frame(w, gfn)["attr"] & ATTR_PRIVATE != 0
+    return w["one_copy"] == 0 and private and page(w, pfn)["state"] == PAGE_FILE
+
+
+@part
 def write_content(w: Record, a: Record) -> None:
     """Write data of generation + 1 of this gfn to the actor's page, and tell the oracle which copy it was."""
     f = frame(w, a["gfn"])
     p = page(w, a["pfn"])
-    private = p["state"] == PAGE_FILE and f["attr"] & ATTR_PRIVATE and w["one_copy"] == 0
-    if private:
+    if of_private_copy(w, a["gfn"], a["pfn"]):
         generation = (f["gen_private"] + 1) & 0xFF
         f["gen_private"] = generation
-        f["oracle"] = f["oracle"] & ~ORACLE_ZERO_PRIVATE
+        f["oracle"] = f["oracle"] & ~ORACLE_ZERO_PRIVATE | ORACLE_DATA_PRIVATE
+        if f["punches"] != 0:
+            f["oracle"] = f["oracle"] | ORACLE_RACED_PRIVATE
     else:
         generation = (f["gen_shared"] + 1) & 0xFF
         f["gen_shared"] = generation
-        f["oracle"] = f["oracle"] & ~ORACLE_ZERO_SHARED
+        f["oracle"] = f["oracle"] & ~ORACLE_ZERO_SHARED | ORACLE_DATA_SHARED
+        if f["punches"] != 0:
+            f["oracle"] = f["oracle"] | ORACLE_RACED_SHARED
     p["content"] = CONTENT_DATA
     p["content_gfn"] = a["gfn"]
     p["content_gen"] = generation
@@ -48,12 +61,32 @@ def tell_punching(w: Record, a: Record) -> None:
     """Tell the oracle that the operation's range is being emptied: old data or zeros may be read meanwhile."""
     for gfn in range(a["first"], min(a["end"], w["frames_n"])):
         f = frame(w, gfn)
-        f["oracle"] = f["oracle"] | ORACLE_PUNCHING
+        f["punches"] = f["punches"] + 1
+
+
+@part
+def tell_emptied(w: Record, gfn: int, zero: int) -> None:
+    """Tell the oracle that the copy of a gfn that the flag `zero` names reads zero from now on.
+
+    Not if it was written since the request was made: then the data may have come after it.
+    """
+    f = frame(w, gfn)
+    if zero == ORACLE_ZERO_PRIVATE:
+        data, raced = ORACLE_DATA_PRIVATE, ORACLE_RACED_PRIVATE
+    else:
+        data, raced = ORACLE_DATA_SHARED, ORACLE_RACED_SHARED
+    if f["oracle"] & raced == 0:
+        f["oracle"] = f["oracle"] & ~data
+    f["oracle"] = f["oracle"] | zero
 
 
 @part
 def tell_punched(w: Record, a: Record, zero: int) -> None:
     """Tell the oracle that the range was emptied: the copy that the flag `zero` names reads zero from now on."""
     for gfn in range(a["first"], min(a["end"], w["frames_n"])):
+        tell_emptied(w, gfn, zero)
         f = frame(w, gfn)
-        f["oracle"] = (f["oracle"] & ~ORACLE_PUNCHING) | zero
+        if f["punches"] != 0:
+            f["punches"] = f["punches"] - 1
+        if f["punches"] == 0:
+            f["oracle"] = f["oracle"] & ~(ORACLE_RACED_PRIVATE | ORACLE_RACED_SHARED)

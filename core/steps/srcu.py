@@ -15,8 +15,13 @@ def lock(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-fault", "lock", "kvm_vcpu_srcu_read_unlock")
 def unlock(w: Record, a: Record, r: Record) -> int:
-    """Leave the read-side section; a grace period that waits for this reader may end."""
+    """Leave the read-side section; a grace period that waits for this reader may end.
+
+    The memslot looked up inside is no longer known to be alive: its tag is forgotten.
+    """
     a["srcu"] -= 1
+    if a["srcu"] == 0:
+        a["slot_tag"] = 0
     if a["srcu"] == 0 and a["awaited"] != 0:
         a["awaited"] = 0
         w["gp_waiting"] -= 1

@@ -1,0 +1,46 @@
+"""Running scripts to their end fairly: how LIVE is judged.
+
+The actors run in turns, each alone until it has to wait, is done, or comes back to a state that it has been in. If a
+whole turn of all of them ends in the state in which it began, nothing will ever change: a deadlock, or a livelock, in
+which retries wait for a change that never comes.
+"""
+
+from gmembench.core.drivers.stepper import EXIT, Stepper
+from gmembench.core.jit import OUTCOME_BITS
+from gmembench.core.outcomes import BLOCKED
+
+MOST_STEPS = 100_000
+"""No script of a small world needs as many steps; an actor that makes them alone never ends."""
+
+
+def let_kicked_leave(stepper: Stepper) -> None:
+    """Every vCPU that was kicked, and stands between two instructions of the guest, leaves it."""
+    for number, kind in stepper.options().tolist():
+        if kind == EXIT and stepper.world.arrays["actors"]["kicked"][number] != 0:
+            stepper.take(number, EXIT)
+
+
+def run_alone(stepper: Stepper, number: int) -> None:
+    """Let one actor run until it waits, is done, or comes back to a state that it has been in."""
+    seen = {stepper.state()}
+    for _ in range(MOST_STEPS):
+        if not stepper.unfinished(number) or stepper.violation is not None:
+            return
+        if stepper.take(number) & ((1 << OUTCOME_BITS) - 1) == BLOCKED:
+            return
+        now = stepper.state()
+        if now in seen:
+            return
+        seen.add(now)
+
+
+def finish(stepper: Stepper) -> None:
+    """Run all scripts to their end; LIVE is violated if that can never be reached."""
+    while not stepper.finished and stepper.violation is None:
+        before = stepper.state()
+        for number in range(len(stepper.world.arrays["actors"])):
+            let_kicked_leave(stepper)
+            if stepper.violation is None and stepper.unfinished(number):
+                run_alone(stepper, number)
+        if stepper.state() == before and stepper.violation is None and not stepper.finished:
+            stepper.fail(stepper.panel.stuck())

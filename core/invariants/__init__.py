@@ -1,0 +1,1 @@
+"""Invariants: what must hold in every state. One file each, with a value `INVARIANT`."""

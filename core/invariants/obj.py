@@ -1,0 +1,70 @@
+"""Metadata of a memslot, a file or the VM is used after it was freed, or before it is ready.
+
+The file's bindings name memslots that are ready, and no memslot object that was freed and used again, which its tag
+tells. A reader inside SRCU that has looked up a memslot finds it alive. A memslot that is in use names no freed file,
+and nobody holds a reference to a freed file.
+"""
+
+from gmembench.core.invariant import Invariant, Rule
+from gmembench.core.jit import part
+from gmembench.core.views import Record
+from gmembench.core.world import (
+    FILE_FREED,
+    LIFE_BUILDING,
+    LIFE_FREED,
+    LIFE_READY,
+    LIFE_UNUSED,
+    actor,
+    cache,
+    file,
+    slot,
+)
+
+
+@part
+def bound_to_dead(w: Record) -> int:
+    """1 + the memslot object that a binding names although it is not ready, or is another one by now."""
+    for index in range(w["cache_n"]):
+        c = cache(w, index)
+        if c["slot"] != 0:
+            s = slot(w, c["slot"] - 1)
+            if s["life"] != LIFE_READY or s["tag"] != c["tag"]:
+                return c["slot"]
+    return 0
+
+
+@part
+def held_and_dead(w: Record) -> int:
+    """1 + the memslot object that a reader looked up in its SRCU section although it is freed or another one by now."""
+    for i in range(w["actors_n"]):
+        a = actor(w, i)
+        if a["srcu"] != 0 and a["slot"] >= 0 and a["slot_tag"] != 0:
+            s = slot(w, a["slot"])
+            dead = s["life"] == LIFE_FREED or s["life"] == LIFE_UNUSED or s["life"] == LIFE_BUILDING
+            if dead or s["tag"] != a["slot_tag"]:
+                return 1 + a["slot"]
+    return 0
+
+
+def used_after_free(w: Record) -> int:
+    """1 + the memslot object that is used though it is gone."""
+    found = bound_to_dead(w)
+    if found == 0:
+        found = held_and_dead(w)
+    if found != 0:
+        return found
+    for i in range(w["slots_n"]):
+        s = slot(w, i)
+        if s["active"] != 0 and s["file"] >= 0 and file(w, s["file"])["life"] == FILE_FREED:
+            return 1 + i
+    for i in range(w["files_n"]):
+        if file(w, i)["life"] == FILE_FREED and file(w, i)["refs"] > 0:
+            return 1
+    return 0
+
+
+INVARIANT = Invariant(
+    "OBJ",
+    (__doc__ or "").strip(),
+    state=Rule(used_after_free, "memslot object {}, or the file it names, is used though it is freed or not ready"),
+)
