@@ -63,11 +63,12 @@ def _wrong_size(scenario: Scenario, parameters: Parameters, design: Design, page
     if page_size == "1G" and guest_gfns < 1 << PAGE_SIZES["1G"]:
         size = f"of {guest_gfns >> 8} MiB " if guest_gfns else ""
         return f"the guest {size}of {scenario.name} need not hold a page of 1G that {design.name} could map"
-    if page_size == "4K" or not design.file or page_size in design.private_sizes or scenario.shared_memory:
+    shared_memory = parameters.get("shared_memory", scenario.shared_memory)
+    if page_size == "4K" or not design.file or page_size in design.private_sizes or shared_memory:
         return None
     return (
         f"the page size moves the shared side of {design.name} only, its private folios are"
-        f" {' or '.join(design.private_sizes)}, and {scenario.name} touches no shared memory"
+        f" {' or '.join(design.private_sizes)}, and {scenario.name} is about private memory here"
     )
 
 

@@ -178,10 +178,19 @@ def time_cells(
         show.timed(name, outcome.timed[name].mean(), done[name], processes[name])
 
 
-def run_cells(cells: Sequence[Cell], effort: Effort | None, request: child.Request, show: Progress) -> Outcome:
-    """Count the applicable `cells` and, unless `effort` is None, time them. Kernels are compiled before timing."""
+def run_cells(
+    cells: Sequence[Cell],
+    effort: Effort | None,
+    request: child.Request,
+    show: Progress,
+    timed: Sequence[Cell] | None = None,
+) -> Outcome:
+    """Count the applicable `cells` and, unless `effort` is None, time those of `timed` (None: all of them).
+
+    Kernels are compiled before timing.
+    """
     outcome = Outcome()
-    planned = share(cells, effort) if effort else {}
+    planned = share(cells if timed is None else timed, effort) if effort else {}
     outcome.untimed = [cell.name for cell in cells if cell.name not in planned] if effort else []
     show.begin(len(cells) + sum(planned.values()))
     count_cells(cells, request, effort is not None, outcome, show)

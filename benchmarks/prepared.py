@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,14 @@ POINTS = 240
 """Points of the curve of backing over the run."""
 
 
+def pages_of(workload: Workload, design: Design) -> int:
+    """Host pages of a workload that needs some to spare, else 0, which is just enough."""
+    if not workload.spare_gfns:
+        return 0
+    copies = 2 if design.file and not design.one_backing else 1
+    return copies * workload.gfns + workload.spare_gfns
+
+
 def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_size: str) -> Geometry:
     """The world that a workload needs under a design.
 
@@ -37,6 +46,7 @@ def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_siz
         slots=workload.slots,
         file=design.file,
         nodes=workload.nodes,
+        pages=pages_of(workload, design),
         shared_order=min(order, PAGE_SIZES["2M"]),
         private_order=order if page_size in design.private_sizes else 0,
         separate_roots=hardware.separate_roots,
@@ -130,6 +140,12 @@ def split_work(work: np.ndarray, design: Design) -> tuple[np.ndarray, dict[str, 
     return work[~lacking], {PROGRAMS[number]: int(counts[number]) for number in numbers if counts[number]}
 
 
+@lru_cache(maxsize=1)
+def parts(paths: tuple[Path, ...]) -> tuple[dict[str, Scenario], dict[str, Design], dict[str, Hardware]]:
+    """Scenarios, designs and hardware, loaded once for all cells of a process."""
+    return load_scenarios(paths), load_designs(paths), load_hardware(paths)
+
+
 def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> Workload:
     """The operations of a scenario. Raises UserError if its sizes are absurd."""
     try:
@@ -139,6 +155,12 @@ def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> W
         raise UserError(
             f"cannot be built with {sizes}: {error}", f"scenario {scenario.name}", "mend its sizes"
         ) from error
+
+
+def comparable(cell: Cell, design: Design) -> bool:
+    """Whether a cell is held against a trace: traces show 4K entries of kernels, which a proposal need not match."""
+    released = design.kernel[:1].isdigit()
+    return design.private_memory and released and cell.page_size == "4K" and cell.hardware == "none"
 
 
 def check_workload(scenario: str, workload: Workload) -> None:
@@ -158,8 +180,8 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, *
     Raises UserError if its trace cannot be read, or if its workload asks for what its guest does not have.
     """
     name, _, variant = cell.scenario.partition(":")
-    scenario = load_scenarios(paths)[name]
-    design, hardware = load_designs(paths)[cell.design], load_hardware(paths)[cell.hardware]
+    scenarios, designs, kinds = parts(tuple(paths))
+    scenario, design, hardware = scenarios[name], designs[cell.design], kinds[cell.hardware]
     parameters = scenario.parameters(cell.size, variant, trace) | changes
     workload = build_workload(scenario, parameters)
     try:
@@ -168,6 +190,5 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, *
         raise UserError(error.what, f"scenario {name}, {error.where}", error.mend) from error
     check_workload(name, workload)
     work, left_out = split_work(workload.operations, design)
-    checked = design.private_memory and cell.page_size == "4K"
-    source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and checked else None
+    source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and comparable(cell, design) else None
     return Prepared(parameters, assemble(design, hardware), geometry, work, left_out, source)

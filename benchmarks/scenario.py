@@ -18,6 +18,7 @@ class Workload:
 
     `operations`: OPERATION array over `gfns` gfns; vCPU actors come first, then host actors. `slots`:
     (first gfn, gfns) of each memslot. `nodes`: NUMA nodes; actor i runs on node i modulo their number.
+    `spare_gfns`: host pages beyond what backs the guest, for pages that move.
     """
 
     operations: np.ndarray
@@ -26,6 +27,7 @@ class Workload:
     vcpus: int
     host_actors: int
     nodes: int = 1
+    spare_gfns: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Scenario:
     """A scenario: a name, two sizes that are two values of one parameter set, and how operations are made.
 
     `needs`: programs without which the scenario means nothing for a design. `shared_memory`: it touches
-    memory that is shared under every design, so the page size of the shared side matters. `variants`:
+    memory that is shared under every design, so the page size of the shared side matters; a parameter of that
+    name (0 or 1) says it for a variant. `variants`:
     name -> parameters; a scenario without variants has the one variant "". `traced`: it takes a trace.
     `unfit`: says in words why a variant, given by its parameters, means nothing for a design, or None.
     """

@@ -79,6 +79,29 @@ def cells(paths: Sequence[Path]) -> list[dict[str, Any]]:
     ]
 
 
+def print_cells(found: Sequence[dict[str, Any]]) -> None:
+    """Print a line for each scenario and design: the hardware/page sizes where it runs, and numbered reasons.
+
+    There are over a thousand cells; the name of one is the beginning of a line and one of its hardware/page sizes.
+    """
+    from gmembench.benchmarks.run_table import Reasons
+
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        groups.setdefault(f"{row['scenario']}/{row['design']}/", []).append(row)
+    width = max(map(len, groups), default=0)
+    reasons = Reasons()
+    for name, rows in groups.items():
+        where: dict[str | None, list[str]] = {}
+        for row in rows:
+            where.setdefault(row["reason"], []).append(f"{row['hardware']}/{row['page_size']}")
+        runs = " ".join(where.pop(None, ["nowhere"]))
+        lacking = [f"{' '.join(places)} {reasons.number(str(reason))}" for reason, places in where.items()]
+        print(f"{name:{width}}  {runs}{'; not ' if lacking else ''}{', '.join(lacking)}")
+    for number, text in enumerate(reasons.texts, 1):
+        print(f"[{number}] not applicable: {text}")
+
+
 KINDS = {f.__name__: f for f in (designs, hardware, scenarios, steps, rows, cells)}
 
 
@@ -96,6 +119,8 @@ def list_(kind: str, paths: tuple[Path, ...], as_json: bool) -> int:
     found = KINDS[kind](paths)
     if as_json:
         options.print_json(found)
+    elif kind == "cells":
+        print_cells(found)
     else:
         width = max((len(row["name"]) for row in found), default=0)
         for row in found:

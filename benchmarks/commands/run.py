@@ -6,6 +6,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,25 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Small sizes, at most 24 worker processes in all: less than a minute.")
+@click.option(
+    "--quick", "tier", flag_value="quick", help="Small sizes; every design is counted, 24 worker processes at most."
+)
+@click.option(
+    "--standard",
+    "tier",
+    flag_value="standard",
+    default="standard",
+    help="Full sizes; times what --quick times, 10 processes a cell. The default.",
+)
+@click.option("--full", "tier", flag_value="full", help="Full sizes; every cell is counted and timed: takes hours.")
 @click.option("--counted", is_flag=True, help="Count only, no timing: exact numbers, the same on every machine.")
-@click.option("--cells", "globs", metavar="GLOB", multiple=True, help="Only cells whose name matches. Repeatable.")
+@click.option(
+    "--cells",
+    "globs",
+    metavar="GLOB",
+    multiple=True,
+    help="Count and time the cells whose name matches, and no other. Repeatable.",
+)
 @options.paths
 @click.option("--trace", metavar="FILE", type=options.existing_file, help="Also run the operations of this KVM trace.")
 @click.option(
@@ -42,7 +59,7 @@ if TYPE_CHECKING:
 @options.as_json
 @options.quiet
 def run(
-    quick: bool,
+    tier: str,
     counted: bool,
     globs: tuple[str, ...],
     paths: tuple[Path, ...],
@@ -65,18 +82,17 @@ def run(
     check_targets(output, report_folder)
     paths = tuple(path.resolve() for path in paths)
     trace = trace.resolve() if trace else None
-    size = "small" if quick else "full"
-    cells = select(size, paths, trace, globs)
+    cells = select(tier, paths, trace, globs)
     if report_folder is not None:
         # The report's imports take a second, which passes while children count on the other core.
         threading.Thread(target=importlib.import_module, args=("gmembench.reports.build",), daemon=True).start()
-    outcome, suite = execute(cells, size, paths, trace, counted, quiet)
+    outcome, suite = execute(cells, Plan(tier, counted, bool(globs)), paths, trace, quiet)
     if suite is None:
         print("every cell failed, nothing was written", file=sys.stderr)
         output = report_folder = None
     else:
         write(suite, output, report_folder)
-    answer(outcome, suite or (), output, report_folder, as_json, quiet)
+    answer(cells, outcome, suite or (), output, report_folder, as_json, quiet)
     return 1 if outcome.failed else 0
 
 
@@ -91,19 +107,20 @@ def check_targets(output: Path, report_folder: Path | None) -> None:
             raise UserError("this is the name of the result file too", f"--report {report_folder}", "change one")
 
 
-def select(size: str, paths: Sequence[Path], trace: Path | None, globs: Sequence[str]) -> list["Cell"]:
-    """The cells that match, not applicable ones included.
+def select(tier: str, paths: Sequence[Path], trace: Path | None, globs: Sequence[str]) -> list["Cell"]:
+    """The cells that match, or without globs those of the tier; not applicable ones included.
 
     Raises UserError if a glob matches nothing, or if none of the cells can run.
     """
+    from gmembench.benchmarks import tiers
     from gmembench.benchmarks.cells import list_cells
 
-    cells = list_cells(size, paths, trace)
+    cells = list_cells(tiers.TIERS[tier].size, paths, trace)
     for glob in globs:
         if not any(fnmatch.fnmatchcase(cell.name, glob) for cell in cells):
             raise UserError("no cell matches", f"--cells {glob}", "gmembench list cells shows their names")
-    if globs:
-        cells = [cell for cell in cells if any(fnmatch.fnmatchcase(cell.name, glob) for glob in globs)]
+    matching = [cell for cell in cells if any(fnmatch.fnmatchcase(cell.name, glob) for glob in globs)]
+    cells = matching if globs else tiers.counted(tiers.TIERS[tier], cells)
     if trace is not None:
         check_trace(trace, cells, paths)
     if all(cell.reason is not None for cell in cells):
@@ -123,22 +140,32 @@ def check_trace(trace: Path, cells: Sequence["Cell"], paths: Sequence[Path]) -> 
     read_events(trace)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a run does: its tier, whether it only counts, and whether cells were selected by name."""
+
+    tier: str
+    counted: bool
+    selected: bool
+
+
 def execute(
-    cells: Sequence["Cell"], size: str, paths: tuple[Path, ...], trace: Path | None, counted: bool, quiet: bool
+    cells: Sequence["Cell"], plan: Plan, paths: tuple[Path, ...], trace: Path | None, quiet: bool
 ) -> tuple["Outcome", Any]:
     """Run the applicable cells. Returns the outcome and the pyperf suite (None if every cell failed)."""
-    from gmembench.benchmarks import harness, progress, suite
+    from gmembench.benchmarks import harness, progress, suite, tiers
     from gmembench.benchmarks.child import Request
     from gmembench.core.jit import DIGEST
 
-    request = Request(size, paths, trace, DIGEST)
-    effort = None if counted else {"small": harness.QUICK, "full": harness.FULL}[size]
+    tier = tiers.TIERS[plan.tier]
+    request = Request(tier.size, paths, trace, DIGEST)
+    runnable = [cell for cell in cells if cell.reason is None]
+    timed = runnable if plan.selected else tiers.timed(tier, runnable)
     with progress.shown(quiet) as bar:
-        outcome = harness.run_cells([cell for cell in cells if cell.reason is None], effort, request, bar)
+        outcome = harness.run_cells(runnable, None if plan.counted else tier.effort, request, bar, timed)
         if outcome.untimed:
-            names = ", ".join(outcome.untimed)
-            bar.note(f"--quick starts at most 24 workers: counted, but not timed: {names}")
-    shared = suite.run_metadata(cells, outcome, DIGEST, size, ["gmembench", *sys.argv[1:]])
+            bar.note(f"counted, but not timed: {len(outcome.untimed)} of {len(runnable)} cells")
+    shared = suite.run_metadata(cells, outcome, DIGEST, tier.size, ["gmembench", *sys.argv[1:]])
     return outcome, suite.build(cells, outcome, shared)
 
 
@@ -155,18 +182,21 @@ def write(suite: Any, output: Path, report_folder: Path | None) -> None:
 
 
 def rows(suite: Iterable[Any]) -> list[dict[str, Any]]:
-    """One object for each benchmark of a suite: its name, kind and value."""
+    """One object for each benchmark of a suite: its name, kind and value, and what its design does not have."""
     found = []
     for benchmark in suite:
         metadata = benchmark.get_metadata()
         row = {"name": benchmark.get_name(), "kind": metadata["gmembench.kind"], "steps": metadata["count.steps"]}
         if row["kind"] == "measured":
             row |= {"seconds_per_operation": benchmark.mean(), "processes": benchmark.get_nrun()}
+        prefix = "reason.not_applicable."
+        row["not_applicable"] = {k.removeprefix(prefix): v for k, v in metadata.items() if k.startswith(prefix)}
         found.append(row)
     return found
 
 
 def answer(
+    cells: Sequence["Cell"],
     outcome: "Outcome",
     suite: Iterable[Any],
     output: Path | None,
@@ -181,28 +211,15 @@ def answer(
                 "output": str(output) if output else None,
                 "report": str(report_folder) if report_folder else None,
                 "cells": rows(suite),
+                "not_applicable": [{"name": c.name, "reason": c.reason} for c in cells if c.reason is not None],
                 "failed": [{"name": name, "cause": cause} for name, cause in sorted(outcome.failed.items())],
                 "untimed": outcome.untimed,
             }
         )
     elif output and not quiet:
-        print_table(rows(suite))
+        from gmembench.benchmarks.run_table import print_table
+
+        print_table(cells, rows(suite))
         print(f"results: {output}")
         if report_folder:
             print(f"report: {report_folder / 'index.html'}")
-
-
-def print_table(found: Sequence[dict[str, Any]]) -> None:
-    """Print the cells with what was counted and what was measured, in columns that say which."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("cell", box=None, pad_edge=False)
-    table.add_column("steps (counted)", justify="right")
-    table.add_column("ns per operation (measured)", justify="right")
-    for row in found:
-        seconds = row.get("seconds_per_operation")
-        table.add_row(Text(row["name"], overflow="fold"), str(row["steps"]), f"{seconds * 1e9:.1f}" if seconds else "-")
-    width = None if sys.stdout.isatty() else 200  # without a terminal there is no width to fit
-    Console(width=width).print(table)

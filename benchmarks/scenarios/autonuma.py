@@ -16,6 +16,8 @@ from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, booted
 from gmembench.core.operations import WRITE
 
 NODES = 2
+SPARE_GFNS = 4096
+"""Host pages that are free: a page moves to another one, and 2M pages to aligned ones."""
 
 
 def build(parameters: Parameters) -> Workload:
@@ -30,7 +32,7 @@ def build(parameters: Parameters) -> Workload:
                 operations("numa_zap", first, actor=vcpus, count=len(pages)),
                 operations("access", pages, actor=actor, flags=WRITE),
             ]
-    return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1, NODES)
+    return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1, NODES, spare_gfns=SPARE_GFNS)
 
 
 SCENARIO = Scenario(

@@ -43,5 +43,5 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("convert",),
-    variants={"shared": {"side": "shared"}, "private": {"side": "private"}},
+    variants={"shared": {"side": "shared"}, "private": {"side": "private", "shared_memory": 0}},
 )

@@ -14,6 +14,8 @@ from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, operat
 from gmembench.core.operations import PRIVATE, WRITE
 
 NODES = 2
+SPARE_GFNS = 4096
+"""Host pages that are free: a page moves to another one, and 2M pages to aligned ones."""
 
 
 def build(parameters: Parameters) -> Workload:
@@ -29,7 +31,7 @@ def build(parameters: Parameters) -> Workload:
                 operations("migrate", first, actor=vcpus, count=piece, slot=node),
                 operations("access", np.arange(first, first + piece), actor=vcpu, flags=WRITE),
             ]
-    return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1, NODES)
+    return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1, NODES, spare_gfns=SPARE_GFNS)
 
 
 SCENARIO = Scenario(
@@ -41,5 +43,5 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("migrate",),
-    variants={"private": {"side": "private"}, "shared": {"side": "shared"}},
+    variants={"private": {"side": "private", "shared_memory": 0}, "shared": {"side": "shared"}},
 )

@@ -147,8 +147,27 @@ def test_list_names_each_thing_once(kind: str) -> None:
     names = [row["name"] for row in json.loads(gmembench("list", kind, "--json").stdout)]
     assert names
     assert len(set(names)) == len(names)
+    if kind == "cells":
+        return
     lines = gmembench("list", kind).stdout.splitlines()
     assert [line.split()[0] for line in lines] == names
+
+
+def test_list_cells_is_a_line_for_each_scenario_and_design() -> None:
+    """Its hardware and page sizes stand behind it, and every reason is told once, by its number."""
+    found = json.loads(gmembench("list", "cells", "--json").stdout)
+    lines = gmembench("list", "cells").stdout.splitlines()
+    legend = [line for line in lines if line.startswith("[")]
+    assert len(lines) - len(legend) == len({(row["scenario"], row["design"]) for row in found})
+    assert sorted(line.partition("not applicable: ")[2] for line in legend) == sorted(
+        {row["reason"] for row in found if row["reason"]}
+    )
+    for row in found:
+        (line,) = [line for line in lines if line.startswith(f"{row['scenario']}/{row['design']}/ ")]
+        runs, _, not_there = line.partition("; not ")
+        assert (
+            f"{row['hardware']}/{row['page_size']}" in (not_there if row["reason"] else runs).replace(",", "").split()
+        )
 
 
 def test_no_color_is_honoured() -> None:

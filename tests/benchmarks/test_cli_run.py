@@ -10,9 +10,9 @@ import pyperf
 import pytest
 
 from gmembench.benchmarks.cells import list_cells
+from gmembench.core.catalog import load_designs
 
-CELLS = [cell for cell in list_cells("small", (), None) if cell.reason is None]
-TWO = [cell.name for cell in CELLS[:2]]
+TWO = [f"inplace-vs-dual:{variant}/guest-memfd/none/4K" for variant in ("pool", "copy")]
 
 BROKEN = '''
 """A scenario whose operations cannot be made."""
@@ -98,6 +98,27 @@ def test_not_applicable_cells_are_told(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     metadata = pyperf.BenchmarkSuite.load(str(tmp_path / "r.json")).get_metadata()
     assert json.loads(metadata["cells.not_applicable"]) == [{"cell": lacking.name, "reason": lacking.reason}]
+
+
+def test_what_is_not_applicable_is_told_everywhere(tmp_path: Path) -> None:
+    """A cell, and a program inside a cell, that a design does not have: with the reason in file, JSON and table."""
+    reason = load_designs()["legacy-vma"].not_applicable["convert"]
+    ran, lacking = "teardown/legacy-vma/none/4K", "inplace-vs-dual:pool/legacy-vma/none/4K"
+    words = ("--quick", "--counted", "--cells", ran, "--cells", lacking)
+    done = run(*words, "-o", "a.json", cwd=tmp_path)
+    answer = json.loads(run(*words, "--json", "-o", "b.json", cwd=tmp_path).stdout)
+    metadata = pyperf.BenchmarkSuite.load(str(tmp_path / "a.json")).get_benchmark(ran).get_metadata()
+    assert (metadata["reason.not_applicable.convert"], metadata["count.not_applicable.convert"]) == (reason, 2)
+    assert "count.operations.convert" not in metadata
+    assert [row["not_applicable"] for row in answer["cells"]] == [{"convert": reason}]
+    assert answer["not_applicable"] == [{"name": lacking, "reason": f"legacy-vma has no convert: {reason}"}]
+    lines = done.stdout.splitlines()
+    (cell_line,) = [line for line in lines if line.startswith(lacking)]
+    (ran_line,) = [line for line in lines if line.startswith(ran)]
+    assert cell_line.split()[1:] == ["not", "applicable", "[1]", "-"]
+    assert ran_line.split()[-2:] == ["convert", "[2]"]
+    assert f"[1] legacy-vma has no convert: {reason}" in lines
+    assert f"[2] {reason}" in lines
 
 
 def test_only_not_applicable_cells_are_a_mistake(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""Tiers of a run: which cells are counted, which of them are timed, and how long.
+
+- quick, small sizes: counts every design on hardware `none` with 4K pages, and 2M pages and other hardware where
+  they say most. Times the two oldest designs in three scenarios.
+- standard, full sizes: counts every cell on hardware `none`, and 4K cells on other hardware. Times the same as quick,
+  and designs from outside the package on hardware `none`.
+- full, full sizes: counts and times every cell.
+
+A selection by `--cells` replaces both lists: every cell that matches is counted and timed, as far as the
+worker processes of the tier reach.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gmembench.benchmarks import harness
+from gmembench.benchmarks.cells import Cell
+from gmembench.core.catalog import load_designs
+
+TIMED_SCENARIOS = ("boot-populate", "bounce-buffer", "trace")
+TIMED_DESIGNS = ("legacy-vma", "guest-memfd")
+
+LARGE_PAGES = ("boot-populate", "bounce-buffer:punch-first", "fragment:shared", "fragment:private")
+"""Scenarios that a quick run counts with 2M pages too: what they save, and how they are lost."""
+
+OTHER_HARDWARE = ("bounce-buffer:punch-first", "teardown")
+"""Scenarios that a quick run counts on all hardware: faults, conversions and punches of both kinds, and the end."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One tier: the size of its scenarios, how much is measured, and its two lists."""
+
+    effort: harness.Effort
+    counts: Callable[[Cell], bool]
+    times: Callable[[Cell], bool]
+
+    @property
+    def size(self) -> str:
+        """The size of its scenarios."""
+        return self.effort.size
+
+
+def _in_quick(cell: Cell) -> bool:
+    if cell.hardware != "none":
+        return cell.page_size == "4K" and cell.scenario in OTHER_HARDWARE
+    return cell.page_size == "4K" or (
+        cell.page_size == "2M" and (cell.scenario in LARGE_PAGES or _timed_in_quick(cell))
+    )
+
+
+def _timed_in_quick(cell: Cell) -> bool:
+    scenario = cell.scenario.partition(":")[0]
+    return scenario in TIMED_SCENARIOS and cell.design in TIMED_DESIGNS and cell.hardware == "none"
+
+
+def _timed_in_standard(cell: Cell) -> bool:
+    return cell.hardware == "none" and (_timed_in_quick(cell) or cell.design not in load_designs())
+
+
+TIERS = {
+    "quick": Tier(harness.QUICK, _in_quick, _timed_in_quick),
+    "standard": Tier(harness.FULL, lambda cell: cell.hardware == "none" or cell.page_size == "4K", _timed_in_standard),
+    "full": Tier(harness.FULL, lambda cell: True, lambda cell: True),
+}
+"""Tier -> what it runs."""
+
+
+def counted(tier: Tier, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that a run without a selection counts, not applicable ones included."""
+    return [cell for cell in cells if tier.counts(cell)]
+
+
+def timed(tier: Tier, cells: Sequence[Cell]) -> list[Cell]:
+    """Those of the counted cells that it times."""
+    return [cell for cell in cells if tier.times(cell)]

@@ -1,0 +1,64 @@
+"""Tiers: what a run counts and times without a selection."""
+
+from itertools import product
+
+import pytest
+
+from gmembench.benchmarks import harness
+from gmembench.benchmarks.cells import PAGE_SIZES, Cell, list_cells
+from gmembench.benchmarks.tiers import TIERS, counted, timed
+from gmembench.core.catalog import load_designs
+
+SCENARIOS = (
+    "boot-populate",
+    "bounce-buffer:punch-first",
+    "bounce-buffer:attributes-first",
+    "trace",
+    "teardown",
+    "mine",
+)
+DESIGNS = ("guest-memfd", "legacy-vma", "fd-private", "my-own")
+HARDWARE = ("none", "snp", "tdx")
+MATRIX = [
+    Cell(scenario, design, hardware, page_size, "small")
+    for scenario, design, hardware, page_size in product(SCENARIOS, DESIGNS, HARDWARE, PAGE_SIZES)
+]
+
+
+def test_a_quick_run_shows_every_scenario_design_and_hardware() -> None:
+    """Each is counted somewhere; hardware is all with 4K pages, and nothing runs with 1G pages in a small guest."""
+    cells = counted(TIERS["quick"], MATRIX)
+    assert {cell.scenario for cell in cells} == set(SCENARIOS)
+    assert {(cell.design, cell.hardware) for cell in cells} == set(product(DESIGNS, HARDWARE))
+    assert {cell.page_size for cell in cells if cell.hardware != "none"} == {"4K"}
+    assert {cell.page_size for cell in cells} == {"4K", "2M"}
+    assert len(cells) < len(MATRIX) / 3
+
+
+@pytest.mark.parametrize("tier", ["quick", "standard"])
+def test_what_is_timed_is_counted(tier: str) -> None:
+    """Times are of counted cells on hardware none; of the shipped designs, the two oldest."""
+    cells = counted(TIERS[tier], MATRIX)
+    found = timed(TIERS[tier], cells)
+    assert {cell.hardware for cell in found} == {"none"}
+    assert {cell.design for cell in found} & set(load_designs()) == {"guest-memfd", "legacy-vma"}
+    assert ("my-own" in {cell.design for cell in found}) == (tier == "standard")
+
+
+def test_a_full_run_leaves_nothing_out() -> None:
+    """Every cell is counted and timed."""
+    assert counted(TIERS["full"], MATRIX) == timed(TIERS["full"], MATRIX) == MATRIX
+
+
+def test_a_quick_run_times_what_it_can_afford() -> None:
+    """The cells that are timed get their full number of worker processes, 24 at most in all."""
+    cells = [cell for cell in list_cells("small") if cell.reason is None]
+    found = timed(TIERS["quick"], counted(TIERS["quick"], cells))
+    shares = harness.share(found, harness.QUICK)
+    assert sum(shares.values()) <= 24
+    assert all(shares[cell.name] == (2 if cell.page_size == "4K" else 1) for cell in found)
+
+
+def test_sizes() -> None:
+    """Only the quick tier runs small scenarios."""
+    assert {name: tier.size for name, tier in TIERS.items()} == {"quick": "small", "standard": "full", "full": "full"}
