@@ -58,6 +58,9 @@ OUTSIDE_GUEST, IN_GUEST = 0, 1
 REQUEST_TLB_FLUSH, REQUEST_FREE_ROOTS, REQUEST_OUTSIDE, REQUEST_VMSA = 1, 2, 4, 8
 """REQUEST_OUTSIDE only makes the vCPU leave the guest (KVM_REQ_OUTSIDE_GUEST_MODE)."""
 
+# --- NUMA policy that the VMM gave its mapping with mbind() ---
+POLICY_DEFAULT, POLICY_INTERLEAVE, POLICY_BIND = 0, 1, 2
+
 SPTE = np.dtype([("pfn", "u4"), ("bits", "u1")])
 """A leaf stage-2 entry."""
 
@@ -254,8 +257,11 @@ HEADER = np.dtype(
         ("largest_order", "i8"),  # the larger of both
         ("hardware", "i8"),  # HARDWARE_*
         ("one_copy", "i8"),  # a gfn has one page, private or shared, and conversion keeps it
+        ("gmem_only", "i8"),  # memslots take every page from the file
         ("nodes", "i8"),  # NUMA nodes
         ("movable", "i8"),  # pages behind the VMA come from a movable zone
+        ("policy", "i8"),  # NUMA policy of the mapping: POLICY_*
+        ("policy_node", "i8"),  # node of POLICY_BIND
         ("separate_roots", "i8"),  # private and shared entries under different roots
         ("private_memory", "i8"),  # the VM has private memory (attributes exist)
         ("zap_by_root", "i8"),  # default VM type: a memslot is deleted by invalidating the root
@@ -345,6 +351,8 @@ class Geometry:
     `movable`: pages behind the VMA come from a zone that no page pinned for long may lie in.
     `sept`: the hardware keeps a table of its own. `fresh_junk`, `zap_empties`: a page just given to the guest
     may hold anything; a private page that is zapped loses its data. `consumers`: pins and VMSAs there can be at once.
+    `policy`: the mbind() policy of the VMM's mapping: "default" (the node of whoever touches first),
+    "interleave" (by index) or "bind:N".
     """
 
     gfns: int
@@ -371,15 +379,25 @@ class Geometry:
     fresh_junk: bool = False
     zap_empties: bool = False
     consumers: int = 8
+    policy: str = "default"
 
     def __post_init__(self) -> None:
         _check_geometry(self)
+
+    @property
+    def policy_numbers(self) -> tuple[int, int]:
+        """The policy as POLICY_* and the node that it binds to."""
+        name, _, node = self.policy.partition(":")
+        return (POLICY_DEFAULT, POLICY_INTERLEAVE, POLICY_BIND)[POLICIES.index(name)], int(node or 0)
 
     @property
     def region_shift(self) -> int:
         """Order of a 2M region."""
         return self.region_gfns.bit_length() - 1
 
+
+POLICIES = ("default", "interleave", "bind")
+"""Names of NUMA policies; "bind" is followed by a colon and a node."""
 
 MAX_GFNS = 1 << 31
 SLOT_OBJECTS_SPARE = 2
@@ -405,6 +423,7 @@ def _check_geometry(g: Geometry) -> None:
     if len(g.slots) > MAX_SLOTS:
         _refuse(f"{len(g.slots)} memslots", f"choose at most {MAX_SLOTS}")
     _check_sizes(g)
+    _check_policy(g)
     _check_slots(g)
 
 
@@ -423,6 +442,13 @@ def _check_sizes(g: Geometry) -> None:
         _refuse(
             f"{g.nodes} NUMA nodes for {pages} pages", f"choose 1 to {min(pages, 255)}: every node has a page at least"
         )
+
+
+def _check_policy(g: Geometry) -> None:
+    name, colon, node = g.policy.partition(":")
+    bound = name == "bind" and node.isdecimal() and int(node) < g.nodes
+    if not bound and (colon or name not in POLICIES or name == "bind"):
+        _refuse(f"NUMA policy {g.policy!r}", f"choose default, interleave, or bind:0 to bind:{g.nodes - 1}")
 
 
 def _check_slots(g: Geometry) -> None:
@@ -523,6 +549,7 @@ class World:
             "private_order",
             "hardware",
             "one_copy",
+            "gmem_only",
             "nodes",
             "movable",
             "separate_roots",
@@ -532,6 +559,7 @@ class World:
             "zap_empties",
         ):
             header[name] = getattr(g, name)
+        header["policy"], header["policy_node"] = g.policy_numbers
         header["largest_order"] = max(g.shared_order, g.private_order)
         header["vm_refs"] = 1 + g.file
         header["regions_3"] = two

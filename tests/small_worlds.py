@@ -1,6 +1,5 @@
 """Small worlds that tests run operations on."""
 
-import errno
 from functools import cache
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
 from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
 from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.errno import RESULT_NAMES
 from gmembench.core.hardware.none import HARDWARE
 from gmembench.core.operations import OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
 from gmembench.core.programs import Code, Design, Hardware, Program, assemble
@@ -71,7 +71,7 @@ def operation(
 
 def result_name(number: int) -> str:
     """OK, MMIO, or the name of an errno."""
-    return {0: "OK", 133: "EHWPOISON", 134: "MMIO"}.get(number) or errno.errorcode[number]
+    return RESULT_NAMES[number]
 
 
 class Machine:

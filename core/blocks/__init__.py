@@ -14,6 +14,13 @@ from gmembench.core.blocks.invalidation import (
     notify_begin,
     notify_end,
 )
+from gmembench.core.blocks.mapped_file import (
+    beside_unmap,
+    file_fault,
+    host_access_file,
+    unmap_folio,
+    unmap_range,
+)
 from gmembench.core.blocks.memslot_changes import slot_flags, slot_move, zap_gfn_range
 from gmembench.core.blocks.memslots import slot_create, slot_delete, slot_wait, zap_slot_leaves, zap_slot_root
 from gmembench.core.blocks.pages import collapse, migrate_range, swap_out
@@ -37,6 +44,7 @@ __all__ = [
     "access",
     "beside_entry",
     "beside_map",
+    "beside_unmap",
     "beside_zap",
     "close",
     "collapse",
@@ -44,10 +52,12 @@ __all__ = [
     "exits",
     "fault_in",
     "file_exits",
+    "file_fault",
     "from_file",
     "from_vma",
     "head",
     "host_access",
+    "host_access_file",
     "host_pin",
     "host_unpin",
     "invalidate_begin",
@@ -72,6 +82,8 @@ __all__ = [
     "slot_move",
     "slot_wait",
     "swap_out",
+    "unmap_folio",
+    "unmap_range",
     "vma_teardown",
     "zap_gfn_range",
     "zap_slot_leaves",

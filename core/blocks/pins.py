@@ -6,8 +6,12 @@ from gmembench.core.programs import Program, row
 from gmembench.core.steps.mig import UNMOVABLE
 
 
-def host_pin() -> Program:
-    """Pin the pages behind a range of the VMA (gup.c: __gup_longterm_locked). A NUMA hint does not stop it."""
+def host_pin(fault: Rows | None = None) -> Program:
+    """Pin the pages behind a range of the VMA (gup.c: __gup_longterm_locked). A NUMA hint does not stop it.
+
+    `fault`: the rows of a fault on a mapped file, where the VMA is one.
+    """
+    absent, other = ("pin.alloc", "pin.read_entry") if fault is None else (fault[0].name, "pin.L_sigbus")
     return program(
         "host_pin",
         (
@@ -15,17 +19,17 @@ def host_pin() -> Program:
             row("pin.reserve", {"nomem": "L_out"}, at="L_page"),
             row(
                 "pin.walk",
-                {"absent": "pin.alloc", "protnone": "pin.take", "migrating": "pin.walk", "other": "pin.read_entry"},
+                {"absent": absent, "protnone": "pin.take", "migrating": "pin.walk", "other": other},
                 step="gup.walk",
             ),
-            row("pin.take", {"nomem": "L_out"}),
+            row("pin.take", {"nomem": "L_out", "again": "pin.walk"}),
             row("pin.check_movable", {"migrating": "pin.drop"}),
             row("pin.next", {"again": "L_page"}, step="pin.next_gfn"),
             row("pin.unlock_mmap", {"next": "END"}, step="mm.unlock_mmap", at="L_out"),
             row("pin.drop"),
             *move_page("pin.mig", why=UNMOVABLE, nomem="L_stays", busy="L_stays", kept="L_stays", done="L_page"),
             row("pin.not_moved", {"next": "L_out"}, at="L_stays"),
-            *fault_in("pin", "L_out"),
+            *(fault_in("pin", "L_out") if fault is None else fault),
         ),
     )
 
@@ -43,11 +47,12 @@ def host_unpin() -> Program:
     )
 
 
-def kernel_access(enter: Rows = ()) -> Program:
+def kernel_access(enter: Rows = (), fault: Rows | None = None) -> Program:
     """KVM reads or writes guest memory for itself, through the hva: the shared copy (kvm_main.c: kvm_read_guest).
 
-    `enter`: rows before the copy, of a design whose memslots have another way in.
+    `enter`: rows before the copy, of a design whose memslots have another way in. `fault`: as for `host_pin`.
     """
+    absent, other = ("kernel.alloc", "kernel.read_entry") if fault is None else (fault[0].name, "kernel.L_sigbus")
     return program(
         "kernel_access",
         (
@@ -68,16 +73,16 @@ def kernel_access(enter: Rows = ()) -> Program:
             row(
                 "kernel.walk",
                 {
-                    "absent": "kernel.alloc",
+                    "absent": absent,
                     "protnone": "kernel.mig.L_hint",
                     "migrating": "kernel.walk",
-                    "other": "kernel.read_entry",
+                    "other": other,
                 },
                 step="gup.walk",
                 site="handle_mm_fault",
             ),
             row("kernel.unlock_mmap", {"next": "L_copy"}, step="mm.unlock_mmap"),
-            *fault_in("kernel", "kernel.unlock_failed"),
+            *(fault_in("kernel", "kernel.unlock_failed") if fault is None else fault),
             *migrate("kernel.mig", "kernel.L_restore", "kernel.walk"),
             row("kernel.unlock_failed", step="mm.unlock_mmap"),
             row("kernel.failed", {"next": "kernel.srcu_unlock"}),

@@ -69,7 +69,7 @@ def from_vma(failed: str) -> Rows:
             "gup.walk",
             {"absent": "L_in", "protnone": "gup.mig.L_hint", "migrating": "gup.walk", "other": "gup.read_entry"},
         ),
-        row("gup.take_ref"),
+        row("gup.take_ref", {"again": "gup.walk"}),
         row("gup.unlock_mmap", {"next": "L_got"}, step="mm.unlock_mmap"),
         *fault_in("gup", failed, at="L_in"),
         *migrate("gup.mig", "gup.L_restore", "gup.walk"),

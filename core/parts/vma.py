@@ -5,7 +5,7 @@ from gmembench.core.parts.pins import spread_pins
 from gmembench.core.parts.pool import account_double, split_block
 from gmembench.core.parts.stage2 import region_head
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_HUGE, HPTE_NONE, HPTE_STATE, HPTE_SWAP, cache, frame
+from gmembench.core.world import HPTE_HUGE, HPTE_NONE, HPTE_STATE, HPTE_SWAP, PAGE_FILE, cache, frame, page
 
 
 @part
@@ -46,8 +46,9 @@ def host_pfn(w: Record, gfn: int) -> int:
 
 @part
 def host_backed(w: Record, gfn: int) -> bool:
-    """Whether the VMA holds a page behind a gfn."""
-    return names_page(hpte_state(w, gfn))
+    """Whether the VMA holds a page of its own behind a gfn: a mapping of the file's page is no second backing."""
+    pfn = host_pfn(w, gfn)
+    return pfn != 0 and page(w, pfn)["state"] != PAGE_FILE
 
 
 @part

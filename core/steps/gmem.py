@@ -17,6 +17,7 @@ from gmembench.core.outcomes import (
     UPTODATE,
 )
 from gmembench.core.parts.files import put_file_reference
+from gmembench.core.parts.policy import node_of
 from gmembench.core.parts.pool import account_double, account_private, put_page, take_page, zero_pages
 from gmembench.core.parts.vma import host_backed
 from gmembench.core.steps.registry import step
@@ -117,7 +118,7 @@ def alloc_folio(w: Record, a: Record, r: Record) -> int:
     p["refs"] = 2
     p["lock"] = a["number"] + 1
     p["index"] = a["index"]
-    p["node"] = a["node"]
+    p["node"] = node_of(w, a, a["index"])
     c["pfn"] = pfn
     a["pfn"] = pfn
     a["order"] = 0

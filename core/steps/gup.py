@@ -16,6 +16,7 @@ from gmembench.core.outcomes import (
 )
 from gmembench.core.parts.content import packed_content, unpack_content
 from gmembench.core.parts.huge import block_head
+from gmembench.core.parts.policy import node_of
 from gmembench.core.parts.pool import account_shared, put_page, take_page, zero_pages
 from gmembench.core.parts.stage2 import region_head
 from gmembench.core.parts.vma import count_double, host_pfn, hpte_state, may_be_huge
@@ -109,7 +110,9 @@ def set_swapped_pte(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "refcount", "try_grab_folio")
 def take_ref(w: Record, a: Record, r: Record) -> int:
-    """Take a reference to the page."""
+    """Take a reference to the page; look again if it went since the walk: both are one under the PTE's lock."""
+    if host_pfn(w, a["gfn"]) == 0:
+        return AGAIN
     a["pfn"] = host_pfn(w, a["gfn"])
     h = page(w, block_head(w, a["pfn"]))
     h["refs"] = h["refs"] + 1
@@ -135,7 +138,7 @@ def alloc(w: Record, a: Record, r: Record) -> int:
     p = page(w, pfn)
     p["state"] = PAGE_ANON
     p["refs"] = 1
-    p["node"] = a["node"]
+    p["node"] = node_of(w, a, a["gfn"])
     if w["movable"] != 0:
         p["flags"] = PG_MOVABLE
     a["pfn"] = pfn

@@ -3,10 +3,10 @@
 from gmembench.core.operations import WRITE
 from gmembench.core.outcomes import AGAIN, DONE, HIT, NEXT
 from gmembench.core.parts.access import read_content, write_content
-from gmembench.core.parts.vma import host_pfn
+from gmembench.core.parts.vma import host_pfn, hpte_state
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import tlb
+from gmembench.core.world import HPTE_RW, tlb
 
 
 @step("vmm", "check", "TLB of the host thread", ("hit",))
@@ -21,7 +21,9 @@ def lookup_tlb(w: Record, a: Record, r: Record) -> int:
 
 @step("vmm", "state", "TLB of the host thread")
 def fill_tlb(w: Record, a: Record, r: Record) -> int:
-    """Cache the translation that the host page table gives."""
+    """Cache the translation that the host page table gives now: it may have changed since the walk."""
+    if hpte_state(w, a["gfn"]) != HPTE_RW:
+        return NEXT
     a["pfn"] = host_pfn(w, a["gfn"])
     t = tlb(w, a["number"] * (w["tlb_mask"] + 1) + (a["gfn"] & w["tlb_mask"]))
     t["gfn"] = a["gfn"]
@@ -32,7 +34,13 @@ def fill_tlb(w: Record, a: Record, r: Record) -> int:
 
 @step("vmm", "state", "load or store of the VMM", ("done",))
 def use(w: Record, a: Record, r: Record) -> int:
-    """Read the page, or write to it; go on with the next gfn of the range."""
+    """Read the page, or write to it; go on with the next gfn of the range.
+
+    Where the TLB was flushed since the lookup the instruction begins again: a flush does not overtake it.
+    """
+    t = tlb(w, a["number"] * (w["tlb_mask"] + 1) + (a["gfn"] & w["tlb_mask"]))
+    if t["generation"] != a["tlb_generation"] or t["gfn"] != a["gfn"]:
+        return AGAIN
     if a["flags"] & WRITE:
         write_content(w, a)
     read_content(w, a)

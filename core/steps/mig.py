@@ -6,7 +6,17 @@ from gmembench.core.parts.pool import free_page, put_page, take_page
 from gmembench.core.parts.vma import host_pfn, hpte_gfn
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_MIGRATION, HPTE_RW, PAGE_ANON, PAGE_FILE, PG_MOVABLE, cache, frame, page
+from gmembench.core.world import (
+    HPTE_MIGRATION,
+    HPTE_NONE,
+    HPTE_RW,
+    PAGE_ANON,
+    PAGE_FILE,
+    PG_MOVABLE,
+    cache,
+    frame,
+    page,
+)
 
 BY_HINT, BY_REQUEST, UNMOVABLE = 0, 1, 2
 """Why a page moves: it was touched from another node, somebody names the node (`OPERATION.slot`), or it is to be
@@ -15,8 +25,13 @@ pinned for long and lies in a movable zone."""
 
 @step("mm", "check", "numa_migrate_check", ("same",))
 def check_node(w: Record, a: Record, r: Record) -> int:
-    """A page that is on the right node already, or huge, stays. Migration of huge pages is out of scope."""
+    """A page that is on the right node already, or huge, stays. Migration of huge pages is out of scope.
+
+    So does one whose PTE went since the walk: do_numa_page compares it under the page table's lock.
+    """
     at = hpte_gfn(w, a["gfn"])
+    if at < 0:
+        return SAME
     p = page(w, frame(w, at)["hpfn"])
     if p["order"] != 0 or p["node"] == (a["wanted_slot"] if r["value"] == BY_REQUEST else a["node"]):
         return SAME
@@ -41,8 +56,11 @@ def alloc_target(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "lock", "folio_trylock", ("busy",))
 def lock_folio(w: Record, a: Record, r: Record) -> int:
-    """Try the lock of the page that is to move."""
+    """Try the lock of the page that is to move; without a PTE there is none any more."""
     a["pfn"] = host_pfn(w, a["gfn"])
+    if a["pfn"] == 0:
+        free_page(w, a["target"])
+        return BUSY
     p = page(w, a["pfn"])
     if p["lock"] != 0:
         free_page(w, a["target"])
@@ -53,8 +71,10 @@ def lock_folio(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "state", "try_to_migrate_one")
 def set_migration_pte(w: Record, a: Record, r: Record) -> int:
-    """Replace the host PTE by a migration entry: whoever walks there waits."""
-    frame(w, a["gfn"])["hpte"] = HPTE_MIGRATION
+    """Replace the host PTE by a migration entry, if it still maps the page: whoever walks there waits."""
+    f = frame(w, a["gfn"])
+    if f["hpte"] != HPTE_NONE and f["hpfn"] == a["pfn"]:
+        f["hpte"] = HPTE_MIGRATION
     return NEXT
 
 

@@ -14,6 +14,7 @@ from gmembench.core.world import (
     HPTE_RW,
     HPTE_STATE,
     ORACLE_ZERO_SHARED,
+    POLICY_DEFAULT,
     actor,
     frame,
     page,
@@ -31,8 +32,12 @@ def lock_mmap(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "lock", "task_numa_work", ("busy",))
 def trylock_mmap(w: Record, a: Record, r: Record) -> int:
-    """Try mmap_lock for reading: the NUMA scanner gives up if it is taken."""
-    if w["mmap_writer"] != 0:
+    """Try mmap_lock for reading: the NUMA scanner gives up if it is taken.
+
+    Nor does it look at a mapping with a policy of its own, which mbind() makes without MPOL_F_MOF
+    (vma_policy_mof). One without falls back to the task's policy, which has it.
+    """
+    if w["mmap_writer"] != 0 or w["policy"] != POLICY_DEFAULT:
         return BUSY
     w["mmap_readers"] += 1
     return NEXT

@@ -33,7 +33,9 @@ def reserve(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "refcount", "try_grab_folio", ("nomem",))
 def take(w: Record, a: Record, r: Record) -> int:
-    """Pin the page that the host maps."""
+    """Pin the page that the host maps; look again if it went since the walk: both are one under the PTE's lock."""
+    if host_pfn(w, a["gfn"]) == 0:
+        return AGAIN
     record = free_consumer(w)
     if record < 0:
         a["result"] = ENOMEM

@@ -9,7 +9,7 @@ from gmembench.core.parts.pool import account_double, account_private, put_page
 from gmembench.core.parts.vma import host_backed
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import ORACLE_ZERO_PRIVATE, PG_IN_MAPPING, cache, file, page
+from gmembench.core.world import ORACLE_ZERO_PRIVATE, ORACLE_ZERO_SHARED, PG_IN_MAPPING, cache, file, page
 
 
 @step("vmm", "refcount", "fdget", ("dying",))
@@ -101,6 +101,6 @@ def unlock_folio(w: Record, a: Record, r: Record) -> int:
 @step("vmm", "state", "fallocate returns")
 def returned(w: Record, a: Record, r: Record) -> int:
     """The VMM knows from here on that the range reads zero: told to the oracle."""
-    tell_punched(w, a, ORACLE_ZERO_PRIVATE)
+    tell_punched(w, a, ORACLE_ZERO_SHARED if w["one_copy"] != 0 else ORACLE_ZERO_PRIVATE)
     a["result"] = 0
     return NEXT

@@ -180,8 +180,10 @@ def free(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-memslot", "state", "kvm_gmem_prepare")
 def set_file(w: Record, a: Record, r: Record) -> int:
-    """Name the file in the memslot that is being built."""
-    slot(w, a["new_slot"])["file"] = a["file"]
+    """Name the file in the memslot that is being built; one that can be mapped serves all of its faults."""
+    s = slot(w, a["new_slot"])
+    s["file"] = a["file"]
+    s["gmem_only"] = w["gmem_only"]
     return NEXT
 
 
