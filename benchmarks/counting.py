@@ -6,9 +6,10 @@ import math
 import numpy as np
 
 from gmembench.core.drivers.sequential import Sequential
-from gmembench.core.errno import RESULT_NAMES
+from gmembench.core.errno import EAGAIN, RESULT_NAMES
 from gmembench.core.operations import PROGRAMS
 from gmembench.core.outcomes import CODE
+from gmembench.core.world import SPTE_GIGANTIC, SPTE_HUGE, SPTE_PRESENT, World
 
 RETRIES = ("stale", "lost", "frozen", "root")
 """Outcomes after which a fault begins again; in an access, which never gives up, also `invalid`."""
@@ -63,11 +64,29 @@ def _rows(driver: Sequential) -> dict[str, int | str]:
 
 def _world(driver: Sequential) -> dict[str, int | str]:
     world = driver.world
-    numbers: dict[str, int | str] = {f"count.{name}": world[name] for name in (*PEAKS, "ipis", "zeroed_pages")}
-    return numbers | {
-        "count.gfns": world.geometry.gfns,
-        "count.state_bytes": world.state_bytes,
-        "count.state_bytes_per_gfn": math.ceil(world.bytes_per_gfn),
+    numbers: dict[str, int | str] = {f"count.{name}": world[name] for name in (*PEAKS, "ipis", "zeroed_pages", "warns")}
+    return (
+        numbers
+        | _left_behind(world)
+        | {
+            "count.conversions_refused": int(driver.results[PROGRAMS.index("convert"), EAGAIN]),
+            "count.gfns": world.geometry.gfns,
+            "count.state_bytes": world.state_bytes,
+            "count.state_bytes_per_gfn": math.ceil(world.bytes_per_gfn),
+        }
+    )
+
+
+def _left_behind(world: World) -> dict[str, int | str]:
+    """What there is at the end: stage-2 entries by the size they map, and pages that somebody pins."""
+    bits = world.arrays["frames"]["spte"]["bits"]
+    bits = bits[(bits & SPTE_PRESENT) != 0]
+    large, gigantic = (bits & SPTE_HUGE) != 0, (bits & SPTE_GIGANTIC) != 0
+    return {
+        "count.mappings_4k": int((~large & ~gigantic).sum()),
+        "count.mappings_2m": int((large & ~gigantic).sum()),
+        "count.mappings_1g": int(gigantic.sum()),
+        "count.pinned_pages": int((world.arrays["pages"]["pins"] != 0).sum()),
     }
 
 

@@ -184,6 +184,22 @@ def test_a_scan_costs_a_fault_for_each_page() -> None:
     assert numbers["count.faults"] == 32 * 3
 
 
+def test_what_is_left_behind_is_counted() -> None:
+    """In the end every page of the tiny guest is mapped by an entry of its own; after a teardown none is."""
+    kept, gone = (tiny(name) for name in ("boot-populate", "teardown"))
+    assert [kept[f"count.mappings_{size}"] for size in ("4k", "2m", "1g")] == [32, 0, 0]
+    assert [gone[f"count.mappings_{size}"] for size in ("4k", "2m", "1g")] == [0, 0, 0]
+    for name in ("warns", "pinned_pages", "conversions_refused"):
+        assert kept[f"count.{name}"] == 0
+
+
+def test_a_fragmented_region_becomes_huge_again() -> None:
+    """After the page has come back, the shared side of both regions is mapped as a whole."""
+    cell = cell_named("fragment:shared/guest-memfd/none/2M")
+    numbers = prepare(cell, gfns=1024, vcpus=2).counted()
+    assert numbers["count.mappings_2m"] == 2
+
+
 def test_a_storm_converts_ranges_of_four_sizes() -> None:
     """Ranges of 1, 1, 1 and 8 gfns (of a region of 8) go to shared and back; nothing leaves its vCPU's part."""
     scenario = load_scenarios()["convert-storm"]
