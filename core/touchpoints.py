@@ -22,3 +22,11 @@ def touchpoints(design: Design) -> dict[str, set[Touchpoint]]:
             (r.site or item.site, item.nature) for r, item in rows if (r.place or item.place).startswith("kvm-")
         }
     return found
+
+
+def on_paths(design: Design) -> dict[str, set[Touchpoint]]:
+    """The fault path and the lifetime path -> touchpoints; a pair that stands in several programs is there once."""
+    found: dict[str, set[Touchpoint]] = {"fault": set(), "lifetime": set()}
+    for program, pairs in touchpoints(design).items():
+        found["fault" if program in FAULT_PATH else "lifetime"] |= pairs
+    return found

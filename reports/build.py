@@ -67,6 +67,7 @@ def render_page(results: Results, drawn: Sequence[Drawn]) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["count"] = formatting.count
+    environment.filters["ratio"] = formatting.ratio
     return environment.get_template("report.html").render(_content(results, drawn))
 
 
@@ -91,21 +92,13 @@ def _content(results: Results, drawn: Sequence[Drawn]) -> dict[str, Any]:
 
 
 def _touchpoint_table(results: Results) -> dict[str, Any]:
-    rows = touchpoints.kvm_rows(results)
-    common = touchpoints.common_cells(results)
-    lines = []
-    for place in touchpoints.places(rows):
-        here = rows[rows["place"] == place]
-        lines += [
-            (place, nature, _tallies(results, here[here["nature"] == nature], common))
-            for nature in sorted(set(here["nature"]))
-        ]
-        lines.append((place, "all natures", _tallies(results, here, common)))
-    return {"lines": lines, "total": _tallies(results, rows, common), "common": sorted(common)}
-
-
-def _tallies(results: Results, rows: Any, common: set[str]) -> list[touchpoints.Tally]:
-    return [touchpoints.tally(rows[rows["design"] == design], common) for design in results.designs]
+    found = touchpoints.lines(results)
+    return {
+        "lines": [line for line in found if line.place != touchpoints.ALL],
+        "sums": [line for line in found if line.place == touchpoints.ALL],
+        "baseline": touchpoints.BASELINE if touchpoints.BASELINE in results.designs else None,
+        "common": len(touchpoints.common_cells(results)),
+    }
 
 
 def _draw(name: str, figure: Figure, results: Results) -> Drawn | None:

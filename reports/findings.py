@@ -5,10 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from gmembench.reports import conformance, formatting
+from gmembench.reports import conformance, formatting, touchpoints
 from gmembench.reports.loading import Results
 from gmembench.reports.measured import Distribution, distributions
-from gmembench.reports.touchpoints import kvm_rows, tally
 
 _GROUP = ["scenario", "hardware", "page_size"]
 
@@ -81,15 +80,18 @@ def _without(results: Results) -> str:
 
 
 def _touchpoints(results: Results) -> Finding | None:
-    rows = kvm_rows(results)
-    if rows.empty:
+    sums = {line.path: line.scores for line in touchpoints.lines(results) if line.place == touchpoints.ALL}
+    if not sums:
         return None
+    beyond = touchpoints.BASELINE in results.designs and len(results.designs) > 1
     parts = []
-    for design in results.designs:
-        own = rows[rows["design"] == design]
-        in_fault = tally(own[own["place"] == "kvm-fault"], set()).static
-        parts.append(f"{design} {tally(own, set()).static}, of them {in_fault} on the fault path")
-    return Finding("counted", f"Touchpoints in KVM's own code: {'; '.join(parts)}.")
+    for number, design in enumerate(results.designs):
+        own = {path: scores[number] for path, scores in sums.items()}
+        if not (beyond and design == touchpoints.BASELINE):
+            counts = [f"{s.beyond if beyond else s.static} on the {path} path" for path, s in own.items()]
+            parts.append(f"{design} {formatting.listing(counts)}")
+    than = f" beyond those of {touchpoints.BASELINE}" if beyond else ""
+    return Finding("counted", f"Touchpoints in KVM's own code{than}: {'; '.join(parts)}.")
 
 
 def _held_twice(results: Results) -> Finding | None:

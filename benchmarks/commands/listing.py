@@ -41,11 +41,66 @@ def scenarios(paths: Sequence[Path]) -> list[dict[str, Any]]:
     ]
 
 
+def invariants(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Invariants, and when each is judged."""
+    from gmembench.core.catalog import load_invariants
+
+    return [{"name": i.name, "doc": first_line(i.doc), "when": list(i.when)} for i in load_invariants(paths).values()]
+
+
 def steps(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Steps, with where each stands in the kernel. They come with the package only."""
+    """Steps, where each stands in the kernel, and design -> hardware that use it. They come with the package only."""
     from gmembench.core.steps.registry import all_steps
 
-    return [{"name": s.name, "doc": s.doc, "place": s.place, "nature": s.nature, "site": s.site} for s in all_steps()]
+    users = users_of_steps(paths)
+    return [
+        {
+            "name": s.name,
+            "doc": s.doc,
+            "place": s.place,
+            "nature": s.nature,
+            "function": s.site,
+            "guards": s.guards,
+            "designs": users.get(s.name, {}),
+        }
+        for s in all_steps()
+    ]
+
+
+def users_of_steps(paths: Sequence[Path]) -> dict[str, dict[str, list[str]]]:
+    """Step -> design -> kinds of hardware on which a row of the design runs it."""
+    from gmembench.core.catalog import load_designs, load_hardware
+    from gmembench.core.programs import assemble
+
+    kinds = load_hardware(paths)
+    users: dict[str, dict[str, list[str]]] = {}
+    for design in load_designs(paths).values():
+        for hardware in (h for name, h in kinds.items() if name not in design.not_on):
+            for step in sorted({item.step.name for item in assemble(design, hardware).info}):
+                users.setdefault(step, {}).setdefault(design.name, []).append(hardware.name)
+    return users
+
+
+def touchpoints(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Touchpoints of each design in KVM's own code, fault path and lifetime path apart, without hardware."""
+    from gmembench.core.catalog import load_designs
+    from gmembench.core.touchpoints import on_paths
+
+    designs = load_designs(paths)
+    base = on_paths(designs["legacy-vma"])
+    found = []
+    for design in designs.values():
+        for path, pairs in on_paths(design).items():
+            beyond = pairs - base[path]
+            found.append(
+                {
+                    "name": f"{design.name}/{path}",
+                    "doc": f"{len(pairs)} touchpoints, {len(beyond)} of them beyond legacy-vma",
+                    "touchpoints": [{"function": f, "nature": n} for f, n in sorted(pairs)],
+                    "beyond": [{"function": f, "nature": n} for f, n in sorted(beyond)],
+                }
+            )
+    return found
 
 
 def rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -55,7 +110,7 @@ def rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
     none = load_hardware()["none"]
     return [
-        {"name": f"{d.name}/{r.name}", "doc": r.step.doc, "step": r.step.name, "place": r.place, "site": r.site}
+        {"name": f"{d.name}/{r.name}", "doc": r.step.doc, "step": r.step.name, "place": r.place, "function": r.site}
         for d in load_designs(paths).values()
         for r in assemble(d, none).info
     ]
@@ -102,7 +157,7 @@ def print_cells(found: Sequence[dict[str, Any]]) -> None:
         print(f"[{number}] not applicable: {text}")
 
 
-KINDS = {f.__name__: f for f in (designs, hardware, scenarios, steps, rows, cells)}
+KINDS = {f.__name__: f for f in (designs, hardware, scenarios, invariants, steps, rows, touchpoints, cells)}
 
 
 @click.command("list")

@@ -141,7 +141,9 @@ def test_list_cells_as_json() -> None:
     assert any(row["reason"] is None for row in found)
 
 
-@pytest.mark.parametrize("kind", ["designs", "hardware", "scenarios", "steps", "rows", "cells"])
+@pytest.mark.parametrize(
+    "kind", ["designs", "hardware", "scenarios", "invariants", "steps", "rows", "touchpoints", "cells"]
+)
 def test_list_names_each_thing_once(kind: str) -> None:
     """Every kind of thing has a non-empty list of distinct names, the same as text and as JSON."""
     names = [row["name"] for row in json.loads(gmembench("list", kind, "--json").stdout)]
@@ -168,6 +170,25 @@ def test_list_cells_is_a_line_for_each_scenario_and_design() -> None:
         assert (
             f"{row['hardware']}/{row['page_size']}" in (not_there if row["reason"] else runs).replace(",", "").split()
         )
+
+
+def test_a_step_names_the_designs_that_use_it() -> None:
+    """Asking guest_memfd for a folio is of guest-memfd alone of the two oldest designs; each step has all facts."""
+    found = {row["name"]: row for row in json.loads(gmembench("list", "steps", "--json").stdout)}
+    assert "none" in found["gmem.lock_folio"]["designs"]["guest-memfd"]
+    assert "legacy-vma" not in found["gmem.lock_folio"]["designs"]
+    assert {"legacy-vma", "guest-memfd"} <= set(found["fault.set_spte"]["designs"])
+    facts = {"name", "doc", "place", "nature", "function", "guards", "designs"}
+    assert all(set(row) == facts and row["function"] for row in found.values())
+
+
+def test_touchpoints_of_the_baseline_are_beyond_nothing() -> None:
+    """legacy-vma adds nothing to itself; guest-memfd adds on both paths, and never more than it has."""
+    found = {row["name"]: row for row in json.loads(gmembench("list", "touchpoints", "--json").stdout)}
+    for path in ("fault", "lifetime"):
+        assert found[f"legacy-vma/{path}"]["beyond"] == []
+        more = found[f"guest-memfd/{path}"]
+        assert 0 < len(more["beyond"]) < len(more["touchpoints"])
 
 
 def test_no_color_is_honoured() -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from gmembench.reports.loading import load_results
-from gmembench.reports.touchpoints import common_cells, kvm_rows, tally
+from gmembench.reports.touchpoints import ALL, Score, common_cells, kvm_rows, lines, tally
 
 ResultFile = Callable[..., Path]
 CELL = "boot-populate/guest-memfd/none/4K"
+
+
+LEGACY = "boot-populate/legacy-vma/none/4K"
 
 
 def row(name: str, place: str, nature: str, site: str, hits: int) -> dict[str, Any]:
@@ -66,3 +69,33 @@ def test_hits_are_summed_over_cells_that_every_design_ran(result_file: ResultFil
     found = common_cells(load_results([result_file()]))
     assert {cell.split("/")[0] for cell in found} == {"boot-populate", "trace"}
     assert "boot-populate/legacy-vma/none/2M" not in found
+
+
+def test_paths_are_scored_apart_and_beyond_the_baseline(result_file: ResultFile) -> None:
+    """What the baseline has on the same path does not count against a design; hits are for each operation."""
+    own = {
+        LEGACY: [row("access.a", "kvm-fault", "check", "f", 50), row("punch.a", "kvm-memslot", "lock", "g", 3)],
+        CELL: [
+            row("access.a", "kvm-fault", "check", "f", 100),
+            row("prefault.b", "kvm-fault", "callback", "new", 100),
+            row("punch.a", "kvm-memslot", "check", "f", 10),
+            row("punch.b", "kvm-memslot", "lock", "g", 10),
+        ],
+    }
+
+    def change(cell: str, metadata: dict[str, Any]) -> None:
+        kept = {k: v for k, v in metadata.items() if not k.startswith("count.operations.")}
+        metadata.clear()
+        metadata.update(kept | {"count.operations.access": 100, "count.operations.punch": 5})
+        metadata["profile.rows"] = json.dumps(own[cell])
+
+    results = load_results([result_file(cells=[LEGACY, CELL], change=change)])
+    legacy, guest = (results.designs.index(name) for name in ("legacy-vma", "guest-memfd"))
+    sums = {line.path: line.scores for line in lines(results) if line.place == ALL}
+    assert sums["fault"][legacy] == Score(1, 0, 0.5)
+    assert sums["fault"][guest] == Score(2, 1, 2.0)
+    assert sums["lifetime"][legacy] == Score(1, 0, 0.6)
+    assert sums["lifetime"][guest] == Score(2, 1, 4.0)
+    detail = {(line.path, line.place, line.nature): line.scores[guest] for line in lines(results)}
+    assert detail["fault", "kvm-fault", "callback"] == Score(1, 1, 1.0)
+    assert detail["lifetime", "kvm-memslot", "lock"] == Score(1, 0, 2.0)
