@@ -163,11 +163,12 @@ FILE = np.dtype(
         ("life", "u1"),  # FILE_*
         ("closed", "u1"),  # the VMM has closed its descriptor; calls and faults may hold the file longer
         ("refs", "i4"),
-        ("inval_writer", "i4"),  # invalidate_lock: actor + 1
+        ("inval_writer", "i4"),  # invalidate_lock, or the rwsem of restrictedmem: actor + 1
         ("inval_readers", "i4"),
+        ("inode_lock", "i4"),  # of the shmem file behind it: actor + 1
     ]
 )
-"""A guest_memfd file."""
+"""A guest_memfd file, or one like it."""
 
 ACTOR = np.dtype(
     [

@@ -1,6 +1,7 @@
 """Reading and writing what a page holds, and the oracle that remembers what was written."""
 
 from gmembench.core.jit import part
+from gmembench.core.parts.huge import backing_state
 from gmembench.core.views import Record
 from gmembench.core.world import (
     ATTR_PRIVATE,
@@ -21,7 +22,7 @@ from gmembench.core.world import (
 def of_private_copy(w: Record, gfn: int, pfn: int) -> bool:
     """Whether a page is of the gfn's private copy. Where a gfn has one copy, it counts as the shared one."""
     private = frame(w, gfn)["attr"] & ATTR_PRIVATE != 0
-    return w["one_copy"] == 0 and private and page(w, pfn)["state"] == PAGE_FILE
+    return w["one_copy"] == 0 and private and backing_state(w, pfn) == PAGE_FILE
 
 
 @part

@@ -20,6 +20,12 @@ def block_head(w: Record, pfn: int) -> int:
 
 
 @part
+def backing_state(w: Record, pfn: int) -> int:
+    """PAGE_* of a page, told by the head of the folio it belongs to where folios can be huge."""
+    return page(w, block_head(w, pfn) if w["private_order"] != 0 else pfn)["state"]
+
+
+@part
 def unlink_small_entries(w: Record, first: int, root: int, level: int) -> int:
     """Free the tables below a huge entry of `level` to come at `first`; return how many entries were present."""
     present, bit = 0, 1 << root
