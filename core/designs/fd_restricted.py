@@ -178,6 +178,8 @@ FINDINGS = (
 
 NOT_IN_2022 = {
     "prefault": "KVM_PRE_FAULT_MEMORY came with Linux 6.11, in 2024; the series has no such call (KVM api.rst)",
+    "populate": "KVM loads the first contents of private pages itself since Linux 6.10 (kvm_gmem_populate); in 2022 the"
+    " hardware's own patches did",
 }
 
 DESIGN = replace(
