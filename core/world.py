@@ -156,7 +156,8 @@ SLOT = np.dtype(
 )
 """A memslot object."""
 
-SLOT_LOG_DIRTY = 1
+SLOT_LOG_DIRTY, SLOT_GUEST_MEMFD = 1, 2
+"""Dirty logging is on; the memslot was made with a guest_memfd file, whether that is open or not."""
 
 FILE = np.dtype(
     [
@@ -184,6 +185,8 @@ ACTOR = np.dtype(
         ("walk_end", "i8"),
         ("cursor", "i8"),  # gfn of a zap inside one memslot; region of an update
         ("stop", "i8"),  # where that cursor ends
+        ("notified", "i8"),  # range of the notification under way, from its start to its end
+        ("notified_end", "i8"),
         ("round", "i8"),  # which of a few additions comes next
         # registers
         ("slot", "i8"),  # slot object; -1 none
@@ -583,6 +586,7 @@ class World:
                 slots[number]["file"] = 0
                 slots[number]["pgoff"] = base
                 slots[number]["bound"] = 1
+                slots[number]["flags"] = SLOT_GUEST_MEMFD
                 slots[number]["gmem_only"] = self.geometry.gmem_only
                 self.arrays["cache"]["slot"][base : base + count] = number + 1
                 self.arrays["cache"]["tag"][base : base + count] = 1

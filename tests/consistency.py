@@ -8,14 +8,22 @@ from collections.abc import Iterator
 import numpy as np
 
 from gmembench.core.world import (
+    CONSUMER_PIN_LONG,
+    CONTENT_DATA,
+    CONTENT_ZERO,
     FILE_LIVE,
     HPTE_HUGE,
     HPTE_MIGRATION,
+    HPTE_POISON,
     HPTE_STATE,
+    HPTE_SWAP,
     LIFE_READY,
     PAGE_ANON,
     PAGE_FILE,
     PAGE_FREE,
+    PG_MOVABLE,
+    PG_PINNED_LONG,
+    PG_POISONED,
     SPTE_FROZEN,
     SPTE_HUGE,
     SPTE_PRESENT,
@@ -38,7 +46,7 @@ AT_REST = (
 
 def faults(world: World, *, torn_down: bool = False) -> list[str]:
     """Everything that is wrong, in words; empty if nothing is. vCPUs of a VM that is torn down never run again."""
-    checks = [locks, pages, stage2, tables, bindings, mixed]
+    checks = [locks, pages, pins, entries_without_page, stage2, tables, bindings, mixed]
     if not torn_down:
         checks.append(tlbs)
     return [fault for check in checks for fault in check(world)]
@@ -51,14 +59,14 @@ def locks(world: World) -> Iterator[str]:
             yield f"{name} is {world[name]}"
     for f in world.arrays["files"]:
         live = f["life"] == FILE_LIVE
-        if f["inval_writer"] or f["inval_readers"] or f["refs"] != int(live):
+        if f["inval_writer"] or f["inval_readers"] or f["refs"] != int(live) or live == bool(f["closed"]):
             yield f"file: {f}"
     for a in world.arrays["actors"]:
         if a["srcu"] or a["awaited"] or a["gathered"]:
             yield f"actor {a['number']}: srcu {a['srcu']}, awaited {a['awaited']}, gathered {a['gathered']}"
     every = world.arrays["pages"]
-    if every["lock"].any() or every["pins"].any():
-        yield "a page is locked or pinned"
+    if every["lock"].any():
+        yield "a page is locked"
 
 
 def host_pages(world: World) -> dict[int, int]:
@@ -66,6 +74,8 @@ def host_pages(world: World) -> dict[int, int]:
     frames, size = world.arrays["frames"], 1 << world["region_shift"]
     found: dict[int, int] = {}
     for gfn in np.flatnonzero(frames["hpte"]).tolist():
+        if int(frames["hpte"][gfn]) in {HPTE_SWAP, HPTE_POISON}:
+            continue
         first = int(frames["hpfn"][gfn])
         for i in range(size if frames["hpte"][gfn] & HPTE_HUGE else 1):
             assert gfn + i not in found, f"gfn {gfn + i} lies in two host entries"
@@ -91,28 +101,89 @@ def free_list(world: World) -> list[int]:
     return found
 
 
+def head_of(world: World, pfn: int) -> int:
+    """The head of the huge page that holds a page, or the page itself."""
+    head = pfn >> world["region_shift"] << world["region_shift"]
+    return head if world.arrays["pages"]["order"][head] else pfn
+
+
+def pins_of(world: World) -> dict[int, int]:
+    """Page, or head of a huge page -> how often the records say that it is pinned."""
+    found: dict[int, int] = {}
+    for c in world.arrays["consumers"]:
+        if c["kind"]:
+            head = head_of(world, int(c["pfn"]))
+            found[head] = found.get(head, 0) + 1
+    return found
+
+
+def broken_pages(world: World) -> set[int]:
+    """Pages that were freed while poisoned: nobody gets them again."""
+    table = world.arrays["pages"]
+    return set(np.flatnonzero((table["state"] == PAGE_FREE) & (table["flags"] & PG_POISONED != 0)).tolist())
+
+
 def pages(world: World) -> Iterator[str]:
-    """Every page is free or backs one gfn, and its references are exactly explained."""
+    """Every page is free, backs one gfn, is only pinned, or broken, and its references are exactly explained."""
     free, host, private = free_list(world), host_pages(world), file_pages(world)
-    everything = sorted([*free, *host.values(), *private.values()])
+    table, pinned = world.arrays["pages"], pins_of(world)
+    left = [p for p in pinned if p not in set(host.values())]
+    only_pinned = [p + i for p in left for i in range(1 << int(table["order"][p]))]
+    everything = sorted([*free, *host.values(), *private.values(), *only_pinned, *broken_pages(world)])
     if everything != list(range(1, len(world.arrays["pages"]))):
-        yield f"a page is lost or used twice: free {free}, VMA {host}, file {private}"
+        yield f"a page is lost or used twice: free {free}, VMA {host}, file {private}, pinned {only_pinned}"
+    for pfn in left:
+        if (table["state"][pfn], table["refs"][pfn]) != (PAGE_ANON, pinned[pfn]):
+            yield f"page {pfn} is held by {pinned[pfn]} pins only: {table[pfn]}"
     if len(free) != world["free_pages"]:
         yield f"{len(free)} pages are free, {world['free_pages']} are counted"
-    table, frames, size = world.arrays["pages"], world.arrays["frames"], 1 << world["region_shift"]
     for pfn in free:
         if table["state"][pfn] != PAGE_FREE or (table["refs"][pfn] != 0):
             yield f"free page {pfn}: {table[pfn]}"
+    yield from backing_pages(world, host, private)
+    yield from counters(world, len(private), len(host), len(private.keys() & host.keys()))
+
+
+def backing_pages(world: World, host: dict[int, int], private: dict[int, int]) -> Iterator[str]:
+    """The pages behind gfns are of the right kind, order and number of references."""
+    table, frames, size = world.arrays["pages"], world.arrays["frames"], 1 << world["region_shift"]
+    pinned = pins_of(world)
     for index, pfn in private.items():
         if (table["state"][pfn], table["refs"][pfn], table["index"][pfn]) != (PAGE_FILE, 1, index):
             yield f"page {pfn} of the file's index {index}: {table[pfn]}"
-    for gfn in np.flatnonzero(frames["hpte"]).tolist():
-        p, huge = table[frames["hpfn"][gfn]], frames["hpte"][gfn] & HPTE_HUGE != 0
-        if (p["state"], p["refs"], 1 << int(p["order"])) != (PAGE_ANON, 1, size if huge else 1):
+    for gfn in sorted(host.keys() & set(np.flatnonzero(frames["hpte"]).tolist())):
+        pfn, huge = int(frames["hpfn"][gfn]), frames["hpte"][gfn] & HPTE_HUGE != 0
+        p, refs = table[pfn], 1 + pinned.get(pfn, 0)
+        if (p["state"], p["refs"], 1 << int(p["order"])) != (PAGE_ANON, refs, size if huge else 1):
             yield f"page of the VMA at gfn {gfn}, huge {huge}: {p}"
         if frames["hpte"][gfn] & HPTE_STATE == HPTE_MIGRATION:
             yield f"gfn {gfn} still has a migration entry"
-    yield from counters(world, len(private), len(host), len(private.keys() & host.keys()))
+
+
+def pins(world: World) -> Iterator[str]:
+    """Each page has the pins that the records say, its flag tells a long one, and then it is not movable."""
+    table, pinned = world.arrays["pages"], pins_of(world)
+    consumers = world.arrays["consumers"]
+    long = {head_of(world, int(c["pfn"])) for c in consumers if c["kind"] == CONSUMER_PIN_LONG}
+    used = table["state"] != PAGE_FREE
+    if {int(p): int(table["pins"][p]) for p in np.flatnonzero(table["pins"])} != pinned:
+        yield f"pinned pages: {np.flatnonzero(table['pins'])}, by the records {pinned}"
+    if set(np.flatnonzero(used & (table["flags"] & PG_PINNED_LONG != 0)).tolist()) != long:
+        yield f"pages pinned for long, by the records {long}"
+    for pfn in long:
+        if table["flags"][pfn] & PG_MOVABLE and not table["order"][pfn]:
+            yield f"page {pfn} is pinned for long in a movable zone"
+
+
+def entries_without_page(world: World) -> Iterator[str]:
+    """A swap entry holds what a page may hold; a poison entry names a page that is marked."""
+    frames = world.arrays["frames"]
+    for gfn in np.flatnonzero(frames["hpte"] == HPTE_SWAP).tolist():
+        if int(frames["hpfn"][gfn]) >> 8 not in {CONTENT_ZERO, CONTENT_DATA}:
+            yield f"gfn {gfn}: nobody's data in swap"
+    for gfn in np.flatnonzero(frames["hpte"] == HPTE_POISON).tolist():
+        if not world.arrays["pages"]["flags"][frames["hpfn"][gfn]] & PG_POISONED:
+            yield f"gfn {gfn}: a poison entry without a poisoned page"
 
 
 def counters(world: World, private: int, shared: int, double: int) -> Iterator[str]:
@@ -156,6 +227,8 @@ def stage2(world: World) -> Iterator[str]:
         backing = private if frames["attr"][gfn] else host
         if backing.get(gfn) != pfn or gfn not in inside:
             yield f"gfn {gfn} (memslot {inside.get(gfn)}) maps page {pfn}, backed by {backing.get(gfn)}"
+        if world.arrays["pages"]["flags"][pfn] & PG_POISONED:
+            yield f"gfn {gfn} maps the poisoned page {pfn}"
     for gfn in np.flatnonzero(entries["bits"] & SPTE_HUGE).tolist():
         region = range(gfn, gfn + size)
         if len({(inside.get(g), int(frames["attr"][g])) for g in region}) > 1:
@@ -196,13 +269,15 @@ def tlbs(world: World) -> Iterator[str]:
 
 
 def bindings(world: World) -> Iterator[str]:
-    """The file's bindings are the memslots of the active set, each with its own tag; no other object names a file."""
+    """The open file's bindings are the memslots of the active set, each with its tag; no other object names a file."""
     for number, s in enumerate(world.arrays["slots"]):
         if s["life"] != LIFE_READY and (s["file"] >= 0 or s["bound"] or s["active"]):
             yield f"memslot object {number} is gone and still in use: {s}"
     if len(world.arrays["files"]) == 0:
         return
     expected = {g: number for number, base, end in active_slots(world) for g in range(base, end)}
+    if world.arrays["files"]["life"][0] != FILE_LIVE:
+        expected = {}
     for index, c in enumerate(world.arrays["cache"]):
         owner = expected.get(index, -1)
         tag = int(world.arrays["slots"]["tag"][owner]) if owner >= 0 else 0

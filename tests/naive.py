@@ -17,7 +17,18 @@ an operation happens at once, and afterwards memory is as Linux 7.3 leaves it. W
 * KVM_SET_USER_MEMORY_REGION2 on a number that is in use asks for a change: EINVAL, because memslots of
   a file are immutable and another hva or size is refused; without a file and without a difference it is
   nothing to do. A range that overlaps another memslot: EEXIST. Deleting what is not there: EINVAL.
+* A memslot made with a file never changes: EINVAL. Another one may log dirty pages, or move, not onto another.
+* A pin keeps its page when the VMA loses it, and a pinned page is neither swapped out nor collapsed. A page that
+  is to be pinned for long leaves the movable zone first; if it cannot, the pin fails with ENOMEM.
+* A page that went to swap comes back with its data. A collapse makes a huge page of a region that has any page:
+  holes read zero; pins make it EAGAIN, swapped or broken pages EINVAL.
+* A broken page is gone for the host. Behind the VMA the guest's access and the VMM's get SIGBUS until the range is
+  punched; in the file it answers EHWPOISON.
+* Closing the file frees its pages. Its memslots stay, and a private access there fails with EFAULT.
+* kvm_gmem_populate copies the VMM's page into the private page once, before anybody used it.
 """
+
+from dataclasses import dataclass
 
 ZERO: tuple[str, int, int] = ("zero", 0, 0)
 UNCLEARED: tuple[str, int, int] = ("uncleared", 0, 0)
@@ -28,11 +39,33 @@ class NoMemory(Exception):
     """The host has no page left."""
 
 
+class Broken(Exception):
+    """The page behind the VMA is poisoned."""
+
+
+@dataclass(eq=False)
+class Orphan:
+    """A page, or a huge one, that only pins hold: `kind` is "single", "block" or "broken"."""
+
+    kind: str
+
+
+@dataclass(eq=False)
+class Pin:
+    """A device's hold on the page behind a gfn; `orphan`: that page, once the VMA has lost it."""
+
+    actor: int
+    gfn: int
+    long: bool
+    orphan: Orphan | None = None
+
+
 class Host:
     """The free pages of the host: huge blocks and single pages. A block that was cut is never put together again."""
 
     def __init__(self, blocks: int, singles: int, block_pages: int) -> None:
         self.blocks, self.singles, self.block_pages = blocks, singles, block_pages
+        self.lost = 0
 
     @property
     def free(self) -> int:
@@ -48,6 +81,12 @@ class Host:
             self.singles += self.block_pages
         self.singles -= 1
 
+    def give(self, kind: str) -> None:
+        """Take a page back: a block, a single one, or a broken one, which is lost."""
+        self.blocks += kind == "block"
+        self.singles += kind == "single"
+        self.lost += kind == "broken"
+
     def take_block(self) -> bool:
         """Take a huge block if there is one."""
         if self.blocks == 0:
@@ -60,7 +99,8 @@ class Naive:
     """A VM of `gfns` gfns. `file`: private memory lies in a guest_memfd file as large as the guest, else all is VMA.
 
     `slots`: (first gfn, gfns), numbered from 0. `region`: gfns of a huge page of the VMA, 1 for none.
-    `slot_limit`: memslots the VM can have. `huge`: whether the VMA gets huge pages.
+    `slot_limit`: memslots the VM can have. `huge`: whether the VMA gets huge pages. `pin_limit`: pins there can be.
+    `movable`: new pages behind the VMA come from a movable zone.
     """
 
     def __init__(
@@ -73,6 +113,8 @@ class Naive:
         host: Host,
         region: int,
         huge: bool,
+        pin_limit: int,
+        movable: bool,
     ) -> None:
         self.file, self.gfns, self.slot_limit = file, gfns, slot_limit
         self.region, self.huge, self.host = region, huge, host
@@ -83,9 +125,17 @@ class Naive:
         self.huge_regions: set[int] = set()
         self.generations: dict[tuple[str, int], int] = {}
         self.seen: dict[int, Content] = {}
+        self.pins: list[Pin | None] = [None] * pin_limit
+        self.new_pages_move, self.movable = movable, set[int]()
+        self.swapped: dict[int, Content] = {}
+        self.broken_shared: set[int] = set()
+        self.broken_private: set[int] = set()
+        self.closed = False
         self.peaks = {"private": 0, "shared": 0, "all": 0, "double": 0}
 
-    def run(self, program: str, *, actor: int, gfn: int, count: int, write: bool, private: bool, slot: int) -> str:
+    def run(
+        self, program: str, *, actor: int, gfn: int, count: int, write: bool, private: bool, long: bool, slot: int
+    ) -> str:
         """Do one operation; the result is "OK", "MMIO" or the name of an errno."""
         gfns = range(gfn, gfn + count)
         do = {
@@ -96,6 +146,18 @@ class Naive:
             "punch": lambda: self.punch(gfns),
             "allocate": lambda: self.allocate(gfns),
             "numa_zap": lambda: "OK",  # a hint changes nothing that anybody can read
+            "populate": lambda: self.populate(gfns),
+            "host_pin": lambda: self.host_pin(actor, gfns, long),
+            "host_unpin": lambda: self.host_unpin(actor, gfns, write),
+            "kernel_access": lambda: self.kernel_access(actor, gfns, write),
+            "migrate": lambda: self.migrate(gfns),
+            "swap_out": lambda: self.swap_out(gfns),
+            "collapse": lambda: self.collapse(gfns),
+            "poison": lambda: self.poison_private(gfns) if private else self.poison_shared(gfns),
+            "zap_gfn_range": lambda: "OK",  # what was mapped is mapped again at the next touch
+            "close": self.close,
+            "slot_flags": lambda: self.slot_flags(slot),
+            "slot_move": lambda: self.slot_move(slot, gfn),
             "slot_create": lambda: self.slot_create(slot, gfn, count),
             "slot_delete": lambda: self.slot_delete(slot),
             "reuse": self.reuse,
@@ -132,14 +194,27 @@ class Naive:
         """Let the VMA have a page behind a gfn."""
         if gfn in self.shared:
             return
+        if gfn in self.broken_shared:
+            raise Broken
         region = self.whole_region(gfn)
-        empty = region.stop <= self.gfns and not any(g in self.shared for g in region)
+        empty = region.stop <= self.gfns and not any(self.has_entry(g) for g in region)
         if self.huge and empty and self.host.take_block():
             self.huge_regions.add(region.start)
             self.shared.update((g, ZERO) for g in region)
+            self.mark_movable(region)
         else:
             self.host.take()
-            self.shared[gfn] = ZERO
+            self.shared[gfn] = self.swapped.pop(gfn, ZERO)
+            self.mark_movable(range(gfn, gfn + 1))
+
+    def has_entry(self, gfn: int) -> bool:
+        """Whether the host page table says anything of a gfn."""
+        return gfn in self.shared or gfn in self.swapped or gfn in self.broken_shared
+
+    def mark_movable(self, gfns: range) -> None:
+        """New pages came behind these gfns."""
+        if self.new_pages_move:
+            self.movable.update(gfns)
 
     def need_private(self, gfn: int) -> None:
         """Let the file have a page behind a gfn."""
@@ -153,13 +228,19 @@ class Naive:
             return "EFAULT" if gfn in self.attributes else "MMIO"
         try:
             if gfn in self.attributes:
+                if self.closed:
+                    return "EFAULT"
                 self.need_private(gfn)
+                if gfn in self.broken_private:
+                    return "EHWPOISON"
                 if self.private[gfn] == UNCLEARED:
                     self.private[gfn] = ZERO
             else:
                 self.need_shared(gfn)
         except NoMemory:
             return "ENOMEM" if gfn in self.attributes else "EFAULT"
+        except Broken:
+            return "SIGBUS"
         return "OK"
 
     def use(self, actor: int, kind: str, gfn: int, write: bool) -> None:
@@ -187,6 +268,20 @@ class Naive:
                 self.need_shared(gfn)
             except NoMemory:
                 return "ENOMEM"
+            except Broken:
+                return "SIGBUS"
+            self.use(actor, "shared", gfn, write)
+        return "OK"
+
+    def kernel_access(self, actor: int, gfns: range, write: bool) -> str:
+        """KVM itself reads or writes what the VMM's mapping shows of gfns that have a memslot."""
+        for gfn in gfns:
+            try:
+                if self.slot_of(gfn) is None:
+                    return "EFAULT"
+                self.need_shared(gfn)
+            except (NoMemory, Broken):
+                return "EFAULT"
             self.use(actor, "shared", gfn, write)
         return "OK"
 
@@ -211,24 +306,198 @@ class Naive:
     def punch(self, gfns: range) -> str:
         """fallocate(FALLOC_FL_PUNCH_HOLE) of the file, or madvise(MADV_DONTNEED) of the VMA."""
         if self.file:
-            for gfn in gfns:
-                if self.private.pop(gfn, None) is not None:
-                    self.host.singles += 1
+            if self.closed:
+                return "EBADF"
+            self.free_private(gfns)
             return "OK"
         for gfn in gfns:
             region = self.whole_region(gfn)
             if region.start in self.huge_regions:
                 self.huge_regions.remove(region.start)
                 if set(region) <= set(gfns):
-                    self.host.blocks += 1
                     for g in region:
                         del self.shared[g]
+                    self.lose(region, "block")
             if self.shared.pop(gfn, None) is not None:
-                self.host.singles += 1
+                self.lose(range(gfn, gfn + 1), "single")
+            self.swapped.pop(gfn, None)
+            self.broken_shared.discard(gfn)
+        return "OK"
+
+    def lose(self, gfns: range, kind: str) -> None:
+        """The VMA lets the page behind these gfns go: to the host, unless it is pinned."""
+        pinned = [pin for pin in self.pins if pin and pin.orphan is None and pin.gfn in gfns]
+        orphan = Orphan(kind)
+        for pin in pinned:
+            pin.orphan = orphan
+        self.movable.difference_update(gfns)
+        if not pinned:
+            self.host.give(kind)
+
+    def free_private(self, gfns: range) -> None:
+        """Let the file's pages of these gfns go."""
+        for gfn in gfns:
+            if self.private.pop(gfn, None) is not None:
+                self.host.give("broken" if gfn in self.broken_private else "single")
+        self.broken_private.difference_update(gfns)
+
+    def attached(self, gfn: int) -> list[Pin]:
+        """The pins of the page that the VMA has behind a gfn."""
+        return [pin for pin in self.pins if pin and pin.gfn == gfn and pin.orphan is None]
+
+    def host_pin(self, actor: int, gfns: range, long: bool) -> str:
+        """A device pins the pages behind the VMA."""
+        for gfn in gfns:
+            if None not in self.pins:
+                return "ENOMEM"
+            try:
+                self.need_shared(gfn)
+                if long and gfn in self.movable and self.whole_region(gfn).start not in self.huge_regions:
+                    self.host.take()
+                    self.host.give("single")
+                    if self.attached(gfn):
+                        return "ENOMEM"
+                    self.movable.remove(gfn)
+            except NoMemory:
+                return "ENOMEM"
+            except Broken:
+                return "EHWPOISON"
+            self.pins[self.pins.index(None)] = Pin(actor, gfn, long)
+        return "OK"
+
+    def host_unpin(self, actor: int, gfns: range, write: bool) -> str:
+        """The device lets go, perhaps after a last write; to a page that is no longer the gfn's nobody sees it."""
+        found = False
+        for gfn in gfns:
+            mine = [i for i, pin in enumerate(self.pins) if pin and (pin.actor, pin.gfn) == (actor, gfn)]
+            if not mine:
+                continue
+            found = True
+            pin = self.pins[mine[0]]
+            assert pin
+            if write and pin.orphan is None:
+                self.use(actor, "shared", gfn, write)
+            self.let_go(mine[0])
+        return "OK" if found else "EINVAL"
+
+    def let_go(self, number: int) -> None:
+        """A pin goes; a page that nobody else holds is free."""
+        pin = self.pins[number]
+        self.pins[number] = None
+        if pin and pin.orphan and not any(other and other.orphan is pin.orphan for other in self.pins):
+            self.host.give(pin.orphan.kind)
+
+    def migrate(self, gfns: range) -> str:
+        """Pages go to a node where they are already; pages of the file never move."""
+        only_file = any(g in self.private and g not in self.shared for g in gfns)
+        return "EOPNOTSUPP" if only_file else "OK"
+
+    def swap_out(self, gfns: range) -> str:
+        """Reclaim takes single pages that nobody pins."""
+        for gfn in gfns:
+            huge = self.whole_region(gfn).start in self.huge_regions
+            if gfn in self.shared and not huge and not self.attached(gfn):
+                self.swapped[gfn] = self.shared.pop(gfn)
+                self.lose(range(gfn, gfn + 1), "single")
+        return "OK"
+
+    def collapse(self, gfns: range) -> str:
+        """MADV_COLLAPSE."""
+        heads = [g for g in gfns if g % self.region == 0 and g + self.region <= min(gfns.stop, self.gfns)]
+        result = "OK" if heads and self.huge else "EINVAL"
+        for region in [range(g, g + self.region) for g in heads if self.huge and g not in self.huge_regions]:
+            single = [g for g in region if g in self.shared]
+            if not single or any(g in self.swapped or g in self.broken_shared for g in region):
+                result = "EINVAL"
+            elif not self.host.take_block():
+                return "ENOMEM"
+            elif any(self.attached(g) for g in region):
+                result = "EAGAIN"
+                self.host.give("block")
+            else:
+                self.host.singles += len(single)
+                self.shared.update((g, ZERO) for g in region if g not in self.shared)
+                self.huge_regions.add(region.start)
+                self.mark_movable(region)
+        return result
+
+    def poison_shared(self, gfns: range) -> str:
+        """Pages behind the VMA break; a huge one is split."""
+        for gfn in gfns:
+            if gfn in self.shared:
+                self.huge_regions.discard(self.whole_region(gfn).start)
+                del self.shared[gfn]
+                self.lose(range(gfn, gfn + 1), "broken")
+                self.broken_shared.add(gfn)
+        return "OK"
+
+    def poison_private(self, gfns: range) -> str:
+        """Pages of the file break and stay in it."""
+        known = any(g in self.broken_private for g in gfns)
+        self.broken_private.update(g for g in gfns if g in self.private)
+        return "EHWPOISON" if known else "OK"
+
+    def populate(self, gfns: range) -> str:
+        """kvm_gmem_populate, as far as the first gfn's memslot reaches."""
+        number = self.slot_of(gfns.start)
+        if number is None:
+            return "EINVAL"
+        if self.closed:
+            return "EFAULT"
+        base, count = self.slots[number]
+        for gfn in range(gfns.start, min(gfns.stop, base + count)):
+            result = self.populate_one(gfn)
+            if result != "OK":
+                return "OK" if gfn > gfns.start else result
+        return "OK"
+
+    def populate_one(self, gfn: int) -> str:
+        """Fill one private page."""
+        try:
+            self.need_shared(gfn)
+            self.need_private(gfn)
+        except NoMemory:
+            return "ENOMEM"
+        except Broken:
+            return "EHWPOISON"
+        if gfn in self.broken_private:
+            return "EHWPOISON"
+        if self.private[gfn] != UNCLEARED:
+            return "EEXIST"
+        if gfn not in self.attributes:
+            return "EINVAL"
+        self.private[gfn] = self.shared[gfn]
+        if self.shared[gfn] != ZERO:
+            self.generations["private", gfn] = self.shared[gfn][2]
+        return "OK"
+
+    def close(self) -> str:
+        """The VMM closes the file while the VM lives."""
+        if self.closed:
+            return "EBADF"
+        self.closed = True
+        self.free_private(range(self.gfns))
+        return "OK"
+
+    def slot_flags(self, number: int) -> str:
+        """Switch dirty logging of a memslot."""
+        return "EINVAL" if self.file or number not in self.slots else "OK"
+
+    def slot_move(self, number: int, gfn: int) -> str:
+        """Give a memslot another first gfn."""
+        if self.file or number not in self.slots or gfn + self.slots[number][1] > self.gfns:
+            return "EINVAL"
+        base, count = self.slots[number]
+        others = {self.slot_of(g) for g in range(gfn, gfn + count)} - {None, number}
+        if gfn != base and others:
+            return "EEXIST"
+        self.slots[number] = (gfn, count)
         return "OK"
 
     def allocate(self, gfns: range) -> str:
         """fallocate() of the file, or populating the VMA."""
+        if self.file and self.closed:
+            return "EBADF"
         if self.file and gfns.stop > self.gfns:
             return "EINVAL"
         try:
@@ -239,6 +508,8 @@ class Naive:
                     self.need_shared(gfn)
         except NoMemory:
             return "ENOMEM"
+        except Broken:
+            return "EHWPOISON"
         return "OK"
 
     def slot_create(self, number: int, gfn: int, count: int) -> str:
@@ -249,6 +520,8 @@ class Naive:
             return "EEXIST"
         if len(self.slots) == self.slot_limit:
             return "ENOMEM"
+        if self.closed:
+            return "EBADF"
         self.slots[number] = (gfn, count)
         return "OK"
 
@@ -267,10 +540,14 @@ class Naive:
 
     def teardown(self) -> str:
         """The VM and its VMM go."""
+        for number in range(len(self.pins)):
+            self.let_go(number)
         self.host.blocks += len(self.huge_regions)
-        self.host.singles += len(self.private) + len(self.shared) - len(self.huge_regions) * self.region
+        self.host.singles += len(self.shared) - len(self.huge_regions) * self.region
+        self.free_private(range(self.gfns))
         self.huge_regions.clear()
-        self.private.clear()
         self.shared.clear()
+        self.swapped.clear()
+        self.broken_shared.clear()
         self.slots.clear()
         return "OK"

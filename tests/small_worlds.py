@@ -10,7 +10,7 @@ from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.errno import RESULT_NAMES
 from gmembench.core.hardware.none import HARDWARE
-from gmembench.core.operations import OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
+from gmembench.core.operations import LONG, OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
 from gmembench.core.programs import Code, Design, Hardware, Program, assemble
 from gmembench.core.world import Geometry, World
 
@@ -62,15 +62,16 @@ def operation(
     *,
     write: bool = False,
     private: bool = False,
+    long: bool = False,
     slot: int = 0,
 ) -> np.ndarray:
     """One operation, as an array of one OPERATION."""
-    flags = (WRITE if write else 0) | (PRIVATE if private else 0)
+    flags = WRITE * write | PRIVATE * private | LONG * long
     return np.array([(0, gfn, count, 0, PROGRAM_NUMBER[program], actor, flags, slot)], OPERATION)
 
 
 def result_name(number: int) -> str:
-    """OK, MMIO, or the name of an errno."""
+    """OK, MMIO, SIGBUS, or the name of an errno."""
     return RESULT_NAMES[number]
 
 
@@ -90,10 +91,12 @@ class Machine:
         *,
         write: bool = False,
         private: bool = False,
+        long: bool = False,
         slot: int = 0,
     ) -> str:
         """Run one operation and name its result."""
-        self.driver.run(operation(program, actor, gfn, count, write=write, private=private, slot=slot))
+        one = operation(program, actor, gfn, count, write=write, private=private, long=long, slot=slot)
+        self.driver.run(one)
         return result_name(int(self.actor(actor)["result"]))
 
     def actor(self, number: int) -> np.void:

@@ -1,6 +1,7 @@
 """The invalidation protocol, and the mmu_notifier around it (kvm_main.c:674-837)."""
 
 from gmembench.core.blocks.program import Rows
+from gmembench.core.parts.notifier import OF_START
 from gmembench.core.parts.zaps import SHARED_ONLY
 from gmembench.core.programs import Where, hook, row
 from gmembench.core.steps.zap import BY_GFN
@@ -71,10 +72,11 @@ def notify_begin(p: str = "mn", *, whose: int = 0) -> Rows:
 
 
 def notify_end(p: str = "mn", *, whose: int = 0) -> Rows:
-    """MN-: the notifier's end (kvm_main.c:798-837)."""
+    """MN-: the notifier's end (kvm_main.c:798-837), of the range that the start had."""
+    same = OF_START if whose else whose
     return (
         row(f"{p}.srcu_lock_end", step="srcu.lock", place="kvm-invalidate", site="kvm_handle_hva_range"),
-        row(f"{p}.find_slot_end", {"none": f"{p}.srcu_unlock_end"}, step="mn.find_slot", value=whose),
+        row(f"{p}.find_slot_end", {"none": f"{p}.srcu_unlock_end"}, step="mn.find_slot", value=same),
         *invalidate_end(f"{p}.end"),
         row(f"{p}.srcu_unlock_end", step="srcu.unlock", place="kvm-invalidate", site="kvm_handle_hva_range"),
         row(f"{p}.active_dec", step="mn.active_dec"),

@@ -2,6 +2,7 @@
 
 from gmembench.core.blocks.program import Rows, program
 from gmembench.core.blocks.vma import fault_in, migrate, move_page
+from gmembench.core.errno import EHWPOISON
 from gmembench.core.programs import Program, row
 from gmembench.core.steps.mig import UNMOVABLE
 
@@ -29,7 +30,7 @@ def host_pin(fault: Rows | None = None) -> Program:
             row("pin.drop"),
             *move_page("pin.mig", why=UNMOVABLE, nomem="L_stays", busy="L_stays", kept="L_stays", done="L_page"),
             row("pin.not_moved", {"next": "L_out"}, at="L_stays"),
-            *(fault_in("pin", "L_out") if fault is None else fault),
+            *(fault_in("pin", "L_out", poisoned=EHWPOISON) if fault is None else fault),
         ),
     )
 

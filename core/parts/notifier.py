@@ -5,7 +5,9 @@ from gmembench.core.parts.vma import hpte_gfn
 from gmembench.core.views import Record
 from gmembench.core.world import HPTE_HUGE, frame
 
-OF_OPERATION, OF_GFN, OF_REGION = 0, 1, 2
+OF_OPERATION, OF_GFN, OF_REGION, OF_START = 0, 1, 2, 3
+"""Whose range: the operation's, the page or block of the gfn in hand, the region that begins there, or the same as at
+the notification's start, whatever has become of the page."""
 
 
 @part
@@ -15,6 +17,8 @@ def notified_start(w: Record, a: Record, whose: int) -> int:
         return a["first"]
     if whose == OF_REGION:
         return a["gfn"]
+    if whose == OF_START:
+        return a["notified"]
     at = hpte_gfn(w, a["gfn"])
     return at if at >= 0 else a["gfn"]
 
@@ -24,6 +28,8 @@ def notified_end(w: Record, a: Record, whose: int) -> int:
     """End of the notified range, exclusive."""
     if whose == OF_OPERATION:
         return a["end"]
+    if whose == OF_START:
+        return a["notified_end"]
     if whose == OF_REGION:
         return a["gfn"] + (1 << w["region_shift"])
     start = notified_start(w, a, whose)

@@ -6,13 +6,13 @@ from gmembench.core.parts.attributes import mark_mixed_regions
 from gmembench.core.parts.slot_objects import new_object
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import LIFE_READY, SLOT_LOG_DIRTY, slot
+from gmembench.core.world import LIFE_READY, SLOT_GUEST_MEMFD, SLOT_LOG_DIRTY, slot
 
 
 @step("kvm-memslot", "check", "kvm_set_memory_region", ("refused",))
 def check_flags(w: Record, a: Record, r: Record) -> int:
     """A memslot with a file can only be deleted: no flag of it may change."""
-    if slot(w, a["range_slot"])["file"] >= 0:
+    if slot(w, a["range_slot"])["flags"] & SLOT_GUEST_MEMFD:
         a["result"] = EINVAL
         return REFUSED
     return NEXT
@@ -27,7 +27,7 @@ def copy_flags(w: Record, a: Record, r: Record) -> int:
     s["base"] = old["base"]
     s["npages"] = old["npages"]
     s["pgoff"] = old["pgoff"]
-    s["flags"] = old["flags"] ^ SLOT_LOG_DIRTY
+    s["flags"] = (old["flags"] ^ SLOT_LOG_DIRTY) & ~SLOT_GUEST_MEMFD
     s["file"] = -1
     s["life"] = LIFE_READY
     a["new_slot"] = found
@@ -48,7 +48,7 @@ def check_move(w: Record, a: Record, r: Record) -> int:
     """Refuse to move a memslot that has a file, out of the guest, or onto another one."""
     moved = a["range_slot"]
     s = slot(w, moved)
-    if s["file"] >= 0 or a["first"] + s["npages"] > w["frames_n"]:
+    if s["flags"] & SLOT_GUEST_MEMFD or a["first"] + s["npages"] > w["frames_n"]:
         a["result"] = EINVAL
         return REFUSED
     if s["base"] == a["first"]:

@@ -26,9 +26,11 @@ def invalidate_gpc(w: Record, a: Record, r: Record) -> int:
 def find_slot(w: Record, a: Record, r: Record) -> int:
     """Find the first memslot behind the hva range; without one no lock is taken and nothing is counted.
 
-    Operand `value` 1: the range is the page (or block) of the gfn in hand, 2: the region that begins there.
+    Operand `value`: whose range it is, OF_* in parts/notifier.py.
     """
-    if begin_walk(w, a, notified_start(w, a, r["value"]), notified_end(w, a, r["value"]), False):
+    start, end = notified_start(w, a, r["value"]), notified_end(w, a, r["value"])
+    a["notified"], a["notified_end"] = start, end
+    if begin_walk(w, a, start, end, False):
         return NEXT
     return NONE
 

@@ -13,6 +13,7 @@ from gmembench.core.world import (
     LIFE_INVALID,
     LIFE_READY,
     LIFE_UNUSED,
+    SLOT_GUEST_MEMFD,
     slot,
 )
 
@@ -53,8 +54,8 @@ def check_overlap(w: Record, a: Record, r: Record) -> int:
     found = find_number(w, a["wanted_slot"])
     if found >= 0:
         s = slot(w, found)
-        same = s["base"] == a["first"] and s["base"] + s["npages"] == a["end"] and s["file"] < 0
-        a["result"] = OK if same else EINVAL
+        same = s["base"] == a["first"] and s["base"] + s["npages"] == a["end"]
+        a["result"] = OK if same and s["flags"] & SLOT_GUEST_MEMFD == 0 else EINVAL
         return OVERLAP
     if next_slot(w, a["first"], a["end"]) >= 0:
         a["result"] = EEXIST
@@ -184,6 +185,7 @@ def set_file(w: Record, a: Record, r: Record) -> int:
     s = slot(w, a["new_slot"])
     s["file"] = a["file"]
     s["gmem_only"] = w["gmem_only"]
+    s["flags"] = s["flags"] | SLOT_GUEST_MEMFD
     return NEXT
 
 
