@@ -177,6 +177,7 @@ ACTOR = np.dtype(
         ("number", "i8"),
         ("first", "i8"),  # range of the operation in gfns
         ("end", "i8"),
+        ("request_end", "i8"),  # end of the whole request, where it is worked off piece by piece
         ("flags", "i8"),  # of the operation: WRITE, PRIVATE, ...
         ("wanted_slot", "i8"),
         # cursors

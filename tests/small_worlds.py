@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gmembench.core.catalog import load_designs
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
 from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
 from gmembench.core.drivers.sequential import Sequential
@@ -15,6 +16,9 @@ from gmembench.core.programs import Code, Design, Hardware, Program, assemble
 from gmembench.core.world import Geometry, World
 
 DESIGNS = {design.name: design for design in (LEGACY_VMA, GUEST_MEMFD)}
+"""Designs that run with the reference of `naive.py`."""
+
+ALL_DESIGNS = load_designs()
 SIZES = ("4K", "2M")
 EVERY_DESIGN_AND_SIZE = [(name, size) for name in DESIGNS for size in SIZES]
 
@@ -25,7 +29,7 @@ V0, V1, H0, H1 = range(4)
 @cache
 def code_of(design: str) -> Code:
     """The rows of a shipped design on hardware without encryption."""
-    return assemble(DESIGNS[design], HARDWARE)
+    return assemble(ALL_DESIGNS[design], HARDWARE)
 
 
 def code_of_programs(*programs: Program, hardware: Hardware = HARDWARE) -> Code:
@@ -37,7 +41,7 @@ def code_of_programs(*programs: Program, hardware: Hardware = HARDWARE) -> Code:
 
 def geometry(design: str, size: str = "4K", **changes: Any) -> Geometry:
     """Two vCPUs, two host threads, 16 gfns in regions of 4, one memslot; `changes` replace parts of it."""
-    d = DESIGNS[design]
+    d = ALL_DESIGNS[design]
     parts: dict[str, Any] = {
         "gfns": 16,
         "vcpus": 2,
@@ -47,6 +51,10 @@ def geometry(design: str, size: str = "4K", **changes: Any) -> Geometry:
         "file": d.file,
         "private_memory": d.private_memory,
         "zap_by_root": d.zap_by_root,
+        "one_backing": d.one_backing,
+        "one_copy": d.one_copy,
+        "gmem_only": d.gmem_only,
+        "init_private": d.init_private,
     }
     parts |= changes
     if size == "2M":

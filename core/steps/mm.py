@@ -3,7 +3,7 @@
 from gmembench.core.outcomes import AGAIN, BLOCKED, BUSY, NEXT
 from gmembench.core.parts.access import tell_punched, tell_punching
 from gmembench.core.parts.pins import held_for_a_while
-from gmembench.core.parts.pool import account_shared, put_page
+from gmembench.core.parts.pool import account_private, account_shared, put_page
 from gmembench.core.parts.stage2 import region_end
 from gmembench.core.parts.vma import count_double, hpte_gfn, names_page, split_host_entry
 from gmembench.core.steps.registry import step
@@ -14,7 +14,11 @@ from gmembench.core.world import (
     HPTE_RW,
     HPTE_STATE,
     ORACLE_ZERO_SHARED,
+<<<<<<< HEAD
     POLICY_DEFAULT,
+=======
+    PG_GUEST,
+>>>>>>> 0f99354 (vma-gup: guest pages behind a VMA, pinned, zapped without being let go)
     actor,
     frame,
     page,
@@ -98,7 +102,10 @@ def free_page(w: Record, a: Record, r: Record) -> int:
         return NEXT
     p = page(w, pfn)
     a["gathered"] = p["index"]
-    account_shared(w, -(1 << p["order"]))
+    if p["flags"] & PG_GUEST:
+        account_private(w, -1)
+    else:
+        account_shared(w, -(1 << p["order"]))
     put_page(w, pfn)
     return AGAIN
 
