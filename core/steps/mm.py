@@ -14,11 +14,8 @@ from gmembench.core.world import (
     HPTE_RW,
     HPTE_STATE,
     ORACLE_ZERO_SHARED,
-<<<<<<< HEAD
-    POLICY_DEFAULT,
-=======
     PG_GUEST,
->>>>>>> 0f99354 (vma-gup: guest pages behind a VMA, pinned, zapped without being let go)
+    POLICY_DEFAULT,
     actor,
     frame,
     page,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from small_worlds import ALL_DESIGNS, DESIGNS, code_of, code_of_programs
+from small_worlds import DESIGNS, code_of, code_of_programs
 
 from gmembench.core.catalog import load_designs
 from gmembench.core.designs.guest_memfd import ORDER_6_12
