@@ -76,8 +76,9 @@ def row(
 def hook(name: str, *, at: str = "", p: str = "hw", **to: str) -> Row:
     """A place at which the hardware adds its own rows, perhaps none.
 
-    `p` is put before the names of those rows. A target `@key` of theirs leads to the label `to[key]`. Where
-    the hardware has no rows, the labels `at` lead to `to["back"]`, or to the row below if there is none.
+    `p` is put before the names of those rows. A target `@key` of theirs leads to the label `to[key]`, `@next` to
+    the row below. Where the hardware has no rows, the labels `at` lead to `to["back"]`, or to the row below if
+    there is none.
     """
     return Row(f"{p}.{name}", f"hook:{name}", to, labels=tuple(at.split()))
 
@@ -297,12 +298,19 @@ class Code:
     info: tuple[RowInfo, ...]
 
 
+def _after(r: Row) -> str:
+    """The label of the row that follows a hook."""
+    return f"{r.name}.after"
+
+
 def _hook_rows(r: Row, hardware: Hardware) -> tuple[Row, ...]:
     """The hardware's rows at a hook, their names and labels prefixed, their `@` targets those of the hook."""
     rows, prefix = hardware.hooks.get(r.step.removeprefix("hook:"), ()), r.phase
     own = {label for item in rows for label in (item.name, *item.labels)}
 
     def target(label: str) -> str:
+        if label == "@next":
+            return _after(r)
         if label.startswith("@"):
             if label[1:] not in r.to:
                 raise ValueError(f"row {r.name}: the hardware asks for the target {label[1:]!r}")
@@ -335,7 +343,7 @@ def with_hardware(program: Program, hardware: Hardware) -> Program:
         new = _hook_rows(r, hardware)
         if new:
             rows += [replace(new[0], labels=pending + new[0].labels), *new[1:]]
-            pending = ()
+            pending = (_after(r),) if any(_after(r) in item.to.values() for item in new) else ()
         elif "back" in r.to:
             aliases |= dict.fromkeys(r.labels, r.to["back"])
         else:

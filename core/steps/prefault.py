@@ -1,7 +1,7 @@
 """KVM_PRE_FAULT_MEMORY: faults without a guest, in a loop (mmu.c:5051-5072, kvm_main.c:4420-4470)."""
 
-from gmembench.core.outcomes import AGAIN, DONE, NEXT, RETRY
-from gmembench.core.parts.stage2 import level_gfns, level_head
+from gmembench.core.outcomes import NEXT
+from gmembench.core.parts.prefault import after_page
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 
@@ -16,14 +16,7 @@ def load_root(w: Record, a: Record, r: Record) -> int:
 @step("kvm-fault", "check", "kvm_tdp_map_page", ("retry", "done"))
 def check_result(w: Record, a: Record, r: Record) -> int:
     """Try again after a retry; after a mapping go on behind it, until the range is done."""
-    if a["stale"] != 0:
-        return RETRY
-    a["done"] += 1
-    a["gfn"] = level_head(w, a["level"], a["gfn"]) + level_gfns(w, a["level"])
-    if a["gfn"] < a["end"]:
-        return AGAIN
-    a["result"] = 0
-    return DONE
+    return after_page(w, a)
 
 
 @step("kvm-fault", "state", "kvm_tdp_map_page")
