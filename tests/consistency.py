@@ -12,6 +12,7 @@ from gmembench.core.world import (
     CONTENT_DATA,
     CONTENT_ZERO,
     FILE_LIVE,
+    HARDWARE_NONE,
     HPTE_HUGE,
     HPTE_MIGRATION,
     HPTE_POISON,
@@ -212,21 +213,36 @@ def translations(world: World, root: int) -> dict[int, int]:
     return found
 
 
+def roots(world: World) -> dict[int, str]:
+    """Roots in use -> the kind of gfns below them."""
+    if world["separate_roots"]:
+        return {0: "shared", 1: "private"}
+    return {world["root"]: "both"}
+
+
 def stage2(world: World) -> Iterator[str]:
     """Every entry maps the page that backs the gfn, of the kind that the attribute names, inside one memslot."""
+    for root in range(2):
+        if root in roots(world):
+            yield from stage2_below(world, root)
+        elif world.arrays["frames"]["spte"]["bits"][:, root].any():
+            yield "an entry below a root that is not in use"
+
+
+def stage2_below(world: World, root: int) -> Iterator[str]:
+    """The same of the entries below one root."""
     frames, host, private = world.arrays["frames"], host_pages(world), file_pages(world)
     inside = {gfn: number for number, base, end in active_slots(world) for gfn in range(base, end)}
-    if frames["spte"]["bits"][:, 1 - world["root"]].any():
-        yield "an entry below a root that is not in use"
-    entries, size = frames["spte"][:, world["root"]], 1 << world["region_shift"]
+    entries, size = frames["spte"][:, root], 1 << world["region_shift"]
     for gfn in np.flatnonzero(entries["bits"]).tolist():
         bits = int(entries["bits"][gfn])
         if bits & SPTE_FROZEN or not bits & SPTE_PRESENT or (bits & SPTE_HUGE and gfn % size):
             yield f"entry of gfn {gfn}: bits {bits}"
-    for gfn, pfn in translations(world, world["root"]).items():
+    for gfn, pfn in translations(world, root).items():
+        kind = "private" if frames["attr"][gfn] else "shared"
         backing = private if frames["attr"][gfn] else host
-        if backing.get(gfn) != pfn or gfn not in inside:
-            yield f"gfn {gfn} (memslot {inside.get(gfn)}) maps page {pfn}, backed by {backing.get(gfn)}"
+        if backing.get(gfn) != pfn or gfn not in inside or roots(world)[root] not in (kind, "both"):
+            yield f"gfn {gfn} (memslot {inside.get(gfn)}) maps page {pfn}, {kind}, backed by {backing.get(gfn)}"
         if world.arrays["pages"]["flags"][pfn] & PG_POISONED:
             yield f"gfn {gfn} maps the poisoned page {pfn}"
     for gfn in np.flatnonzero(entries["bits"] & SPTE_HUGE).tolist():
@@ -252,6 +268,17 @@ def tables(world: World) -> Iterator[str]:
             yield f"the entry of gfn {gfn} hangs below a table that is not linked"
 
 
+def guest_translations(world: World, root: int) -> dict[int, int]:
+    """What a vCPU's TLB may hold: gfn -> page, a private one of hardware with a private bit as -1 - gfn."""
+    if world["hardware"] == HARDWARE_NONE:
+        return translations(world, root) if root >= 0 else {}
+    private = translations(world, 1 if world["separate_roots"] else root)
+    both = private if not world["separate_roots"] else translations(world, 0)
+    attr = world.arrays["frames"]["attr"]
+    shared = {gfn: pfn for gfn, pfn in both.items() if not attr[gfn]}
+    return shared | {-1 - gfn: pfn for gfn, pfn in private.items() if attr[gfn]}
+
+
 def tlbs(world: World) -> Iterator[str]:
     """A translation that a vCPU or host thread could use now is what the tables say."""
     host, entries = host_pages(world), world["tlb_mask"] + 1
@@ -260,7 +287,7 @@ def tlbs(world: World) -> Iterator[str]:
         if number < world["vcpus"]:
             if a["requests"]:
                 continue
-            truth = translations(world, int(a["root"])) if a["root"] >= 0 else {}
+            truth = guest_translations(world, int(a["root"]))
         else:
             truth = host
         for t in world.arrays["tlbs"][number * entries : (number + 1) * entries]:

@@ -12,43 +12,31 @@ from gmembench.core.world import HARDWARE_TDX
 Rows = tuple[Row, ...]
 
 
-def no_vcpus(name: str, then: str) -> Rows:
-    """A SEAMCALL of a zap; when busy it is tried once more with all vCPUs out (tdh_do_no_vcpus), and then it must do.
+def seamcall(name: str, at: str = "", then: str = "") -> Row:
+    """A SEAMCALL of a zap. `then`: where success leads, if not to the row below."""
+    to = {"busy": f"{name}_stop_entries", "refused": f"{name}_bug"} | ({"next": then} if then else {})
+    return row(name, to, step=f"sept.{name}", at=at)
 
-    `then`: where success leads. TDX_BUG_ON leads there too: the zap goes on.
+
+def beside_seamcall(name: str, done: str) -> Rows:
+    """What a SEAMCALL of a zap does that fails, and where it goes on when it is done.
+
+    Busy: it is tried once more with all vCPUs out of the TD (tdh_do_no_vcpus), and then it must do. Anything else
+    is a bug, after which the zap goes on.
     """
     fails = f"{name}_bug"
     return (
-        row(name, {"next": then, "busy": f"{name}_stop_entries", "refused": fails}, step=f"sept.{name}"),
         row(f"{name}_stop_entries", step="tdx.stop_entries"),
         row(f"{name}_kick", step="tdx.kick", site="tdh_do_no_vcpus"),
         row(f"{name}_kick_wait", step="tdx.kick_wait", site="tdh_do_no_vcpus"),
         row(f"{name}_again", {"busy": fails, "refused": fails}, step=f"sept.{name}"),
-        row(f"{name}_allow_entries", {"next": then}, step="tdx.allow_entries"),
+        row(f"{name}_allow_entries", {"next": done}, step="tdx.allow_entries"),
     )
 
 
 def bug(name: str, then: str) -> Rows:
     """TDX_BUG_ON after a SEAMCALL."""
     return (row(f"{name}_bug", {"next": then}, step="tdx.bug"),)
-
-
-def track(then: str) -> Rows:
-    """A new epoch, and every vCPU out of the TD (tdx_track)."""
-    return (
-        *no_vcpus("track", "kick"),
-        row("kick", step="tdx.kick"),
-        row("kick_wait", {"next": then}, step="tdx.kick_wait"),
-    )
-
-
-def take_out(then: str) -> Rows:
-    """REMOVE, and the page made fit for the host (tdx_sept_remove_leaf_spte)."""
-    return (
-        *no_vcpus("remove", "writeback"),
-        row("writeback", step="tdx.writeback"),
-        row("reset_page", {"next": then}, step="tdx.reset_page"),
-    )
 
 
 MAP = (
@@ -59,12 +47,38 @@ MAP = (
 )
 
 ZAP = (
-    *no_vcpus("block", "track"),
-    *track("remove"),
-    *take_out("@back"),
+    seamcall("block"),
+    seamcall("track", at="blocked"),
+    row("kick", at="tracked", step="tdx.kick"),
+    row("kick_wait", step="tdx.kick_wait"),
+    seamcall("remove"),
+    row("writeback", at="removed", step="tdx.writeback"),
+    row("reset_page", {"next": "@back"}, step="tdx.reset_page"),
+    *beside_seamcall("block", "blocked"),
     *bug("block", "@back"),
+    *beside_seamcall("track", "tracked"),
     *bug("track", "@back"),
+    *beside_seamcall("remove", "removed"),
     *bug("remove", "@back"),
+)
+"""BLOCK, TRACK, the kick, REMOVE, and the page made fit for the host (tdx_sept_remove_leaf_spte)."""
+
+BLOCK = (seamcall("block", then="@next"), *beside_seamcall("block", "@next"), *bug("block", "@next"))
+
+TRACK = (
+    seamcall("track"),
+    row("kick", at="tracked", step="tdx.kick"),
+    row("kick_wait", {"next": "@next"}, step="tdx.kick_wait"),
+    *beside_seamcall("track", "tracked"),
+    *bug("track", "@next"),
+)
+
+REMOVE = (
+    seamcall("remove"),
+    row("writeback", at="removed", step="tdx.writeback"),
+    row("reset_page", {"next": "@next"}, step="tdx.reset_page"),
+    *beside_seamcall("remove", "removed"),
+    *bug("remove", "@next"),
 )
 
 UNBLOCK = (
@@ -93,10 +107,10 @@ HARDWARE = Hardware(
     hooks={
         "map": MAP,
         "zap": ZAP,
-        "block": (*no_vcpus("block", "@next"), *bug("block", "@next")),
-        "track": (*track("@next"), *bug("track", "@next")),
+        "block": BLOCK,
+        "track": TRACK,
         "unblock": UNBLOCK,
-        "remove": (*take_out("@next"), *bug("remove", "@next")),
+        "remove": REMOVE,
         "accept": ACCEPT,
         "denied": DENIED,
         "retry": RETRY,
