@@ -73,7 +73,8 @@ class Stepper:
             left = [n for n in numbers if self.at[n] != END]
             if not left:
                 return
-            if all([self.step(n) == "blocked" for n in left]):
+            outcomes = [self.step(n) for n in left]
+            if set(outcomes) == {"blocked"}:
                 assert self.exit_kicked(), f"all wait: {[self.row(n) for n in left]}"
         raise AssertionError(f"no end after {limit} rounds: {[self.row(n) for n in numbers]}")
 

@@ -86,5 +86,9 @@ DESIGN = Design(
         "convert": "all memory is shared with the VMM; "
         "KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)",
     },
+    not_on={
+        "tdx": "private memory of a TD must not be mapped by the VMM, and this design has no other",
+        "snp": "private memory of an SNP guest must not be mapped by the VMM, and this design has no other",
+    },
     zap_by_root=True,
 )

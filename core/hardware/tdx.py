@@ -82,7 +82,9 @@ REMOVE = (
 )
 
 UNBLOCK = (
-    row("unblock", {"next": "@set", "pending": "@lost", "busy": "@lost", "refused": "unblock_bug"}, step="sept.unblock"),
+    row(
+        "unblock", {"next": "@set", "pending": "@lost", "busy": "@lost", "refused": "unblock_bug"}, step="sept.unblock"
+    ),
     *bug("unblock", "@lost"),
 )
 

@@ -28,7 +28,7 @@ from gmembench.core.parts.prefault import after_page
 from gmembench.core.parts.roots import drop_tables
 from gmembench.core.parts.sept import give_back, tree_locked
 from gmembench.core.parts.stage2 import clear_entry, region_empty, region_end, translate_pfn
-from gmembench.core.parts.zaps import PRIVATE_ONLY, filter_of, zap_at
+from gmembench.core.parts.zaps import SHARED_ONLY, filter_of, zap_at
 from gmembench.core.steps.registry import step
 from gmembench.core.steps.zap import BY_INDEX
 from gmembench.core.views import Record
@@ -203,7 +203,7 @@ def zap(w: Record, a: Record, r: Record) -> int:
     """
     if a["cursor"] < a["stop"]:
         kind = filter_of(a, r["kind"])
-        if kind == 0 or kind == PRIVATE_ONLY:
+        if kind != SHARED_ONLY:
             a["old_pfn"] = spte(w, a["cursor"], MIRROR)["pfn"]
             if clear_entry(w, a["cursor"], MIRROR) != 0:
                 a["zapped"] += 1
