@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from small_worlds import DESIGNS, code_of, code_of_programs
 
-from gmembench.core.catalog import load_designs
+from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.designs.guest_memfd import ORDER_6_12
 from gmembench.core.errors import UserError
 from gmembench.core.hardware.none import HARDWARE
@@ -254,8 +254,10 @@ def test_a_design_has_every_program_or_says_why_not(design: str) -> None:
 
 
 def test_every_step_is_used_or_a_control() -> None:
-    """Each registered step stands in a shipped program; the two others are controls of the trace comparison."""
-    used = {item.step.name for design in load_designs().values() for item in assemble(design, HARDWARE).info}
+    """Each registered step stands in a shipped program or a hook; the two others are controls of the trace check."""
+    pairs = [(d, h) for d in load_designs().values() for h in load_hardware().values() if h.name not in d.not_on]
+    used = {item.step.name for design, kind in pairs for item in assemble(design, kind).info}
+    used |= {item.step for kind in load_hardware().values() for rows in kind.hooks.values() for item in rows}
     unused = set(steps_by_name()) - used
     assert unused <= {"zap.nothing", "zap.gfn_obeying_filter"}
 
