@@ -163,6 +163,7 @@ FILE = np.dtype(
     [
         ("life", "u1"),  # FILE_*
         ("closed", "u1"),  # the VMM has closed its descriptor; calls and faults may hold the file longer
+        ("unmapped", "u1"),  # the VMM has unmapped it
         ("refs", "i4"),
         ("inval_writer", "i4"),  # invalidate_lock, or the rwsem of restrictedmem: actor + 1
         ("inval_readers", "i4"),

@@ -7,6 +7,13 @@ path (the yield of a zap, the cancelled entry) come from a function of their own
 from gmembench.core.blocks.close import close
 from gmembench.core.blocks.entry import beside_entry, enter
 from gmembench.core.blocks.fault import access, beside_map, exits, file_exits, from_file, head, map_page, prefault
+from gmembench.core.blocks.inplace import (
+    batched,
+    convert_in_place,
+    from_shared_file,
+    shared_file_exits,
+    without_reference,
+)
 from gmembench.core.blocks.invalidation import (
     beside_zap,
     invalidate_begin,
@@ -16,8 +23,10 @@ from gmembench.core.blocks.invalidation import (
 )
 from gmembench.core.blocks.mapped_file import (
     beside_unmap,
+    close_mapped,
     file_fault,
     host_access_file,
+    poison_mapped,
     unmap_folio,
     unmap_range,
 )
@@ -42,18 +51,22 @@ from gmembench.core.blocks.vma import (
 __all__ = [
     "Rows",
     "access",
+    "batched",
     "beside_entry",
     "beside_map",
     "beside_unmap",
     "beside_zap",
     "close",
+    "close_mapped",
     "collapse",
+    "convert_in_place",
     "enter",
     "exits",
     "fault_in",
     "file_exits",
     "file_fault",
     "from_file",
+    "from_shared_file",
     "from_vma",
     "head",
     "host_access",
@@ -72,10 +85,12 @@ __all__ = [
     "numa_zap",
     "poison",
     "poison_file",
+    "poison_mapped",
     "populate",
     "prefault",
     "program",
     "reuse",
+    "shared_file_exits",
     "slot_create",
     "slot_delete",
     "slot_flags",
@@ -85,6 +100,7 @@ __all__ = [
     "unmap_folio",
     "unmap_range",
     "vma_teardown",
+    "without_reference",
     "zap_gfn_range",
     "zap_slot_leaves",
     "zap_slot_root",

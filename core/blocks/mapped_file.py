@@ -1,5 +1,7 @@
 """Programs and blocks of a file that the VMM maps: its faults, its accesses, and unmapping what it mapped."""
 
+from dataclasses import replace
+
 from gmembench.core.blocks.invalidation import beside_zap, notify_begin, notify_end
 from gmembench.core.blocks.program import Rows, program
 from gmembench.core.blocks.vma import migrate
@@ -19,7 +21,7 @@ def file_fault(p: str, leave: str, *, refused: int = 0, attributes: bool = False
     if attributes:
         ask: Rows = (
             row(f"{p}.lock_inval", step="gmem.lock_inval_shared", **USER_FAULT),
-            row(f"{p}.check_attr", {"sigbus": f"{p}.unlock_refused"}, step="hostf.check_attr"),
+            row(f"{p}.check_attr", {"sigbus": f"{p}.unlock_refused"}, step="inplace.check_shared"),
         )
         found: Rows = (row(f"{p}.unlock_inval", step="gmem.unlock_inval_shared", at=f"{p}.L_have", **USER_FAULT),)
         unlock: Rows = (
@@ -100,10 +102,13 @@ def host_access_file(*, attributes: bool = False) -> Program:
     )
 
 
-def unmap_folio(p: str, done: str) -> Rows:
-    """Unmap one folio of the file from the host before it is removed: a notification of its own (truncate.c:154)."""
+def unmap_folio(p: str, done: str, *, whose: int = OF_OPERATION) -> Rows:
+    """Unmap one folio of the file from the host before it is removed: a notification of its own (truncate.c:154).
+
+    `whose`: the folio of the walk's index, or (OF_GFN) of the gfn in hand.
+    """
     return (
-        row(f"{p}.check_mapped", {"unmapped": done}, step="hostf.check_mapped"),
+        row(f"{p}.check_mapped", {"unmapped": done}, step="hostf.check_mapped", value=whose),
         *notify_begin(f"{p}.mn", whose=OF_GFN),
         row(f"{p}.clear_pte", step="hostf.clear_pte", value=OF_GFN),
         *notify_end(f"{p}.mn", whose=OF_GFN),
@@ -124,3 +129,27 @@ def unmap_range(p: str) -> Rows:
 def beside_unmap(p: str) -> Rows:
     """The yield of the zap in `unmap_folio` or `unmap_range`."""
     return beside_zap(f"{p}.mn.start")
+
+
+def close_mapped(base: Program) -> Program:
+    """Closing a file that the VMM maps: munmap() first, because the mapping holds the file too."""
+    munmap = (
+        row("unmap.lock_mmap", step="col.lock_mmap_write"),
+        row("unmap.begin", step="hostf.begin_munmap"),
+        *unmap_range("unmap"),
+        row("unmap.unlock_mmap", step="col.unlock_mmap_write"),
+    )
+    made = base.with_rows(munmap, "file.put")
+    return replace(made, rows=(*made.rows, *beside_unmap("unmap")))
+
+
+def poison_mapped(base: Program) -> Program:
+    """A broken page of a file that the VMM maps: its PTE goes before the file is told (hwpoison_user_mappings)."""
+    unmap = (
+        row("mf.lock_mapped", step="mf.lock_folio", at="L_file"),
+        *unmap_folio("mf.unmap", "mf.unlock_mapped", whose=OF_GFN),
+        row("mf.unlock_mapped", {"next": "mf.lock_inval"}, step="mf.unlock_folio"),
+        *beside_unmap("mf.unmap"),
+    )
+    told = tuple(replace(r, labels=()) if r.name == "mf.lock_inval" else r for r in base.rows)
+    return replace(base, rows=(*told, *unmap))

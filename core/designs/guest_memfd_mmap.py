@@ -57,6 +57,12 @@ UNEVICTABLE = "all memory is in the file, whose folios are unevictable (mapping_
 
 NO_PRIVATE_MEMORY = "INIT_SHARED is refused where the VM has private memory (kvm_arch_supports_gmem_init_shared)"
 
+NO_SOURCE = (
+    "only VMs with private memory have initial contents to be measured (kvm_gmem_populate, called for TDX and SNP)"
+)
+
+BASE = GUEST_MEMFD.programs
+
 DESIGN = replace(
     GUEST_MEMFD.edited(
         "guest-memfd-mmap",
@@ -67,6 +73,9 @@ DESIGN = replace(
         host_pin=HOST_PIN,
         kernel_access=KERNEL_ACCESS,
         migrate=MIGRATE,
+        collapse=BASE["collapse"].with_operand("col.check_thp_allowed", value=1),
+        poison=blocks.poison_mapped(BASE["poison"]).with_operand("mf.start.zap", kind=SHARED_ONLY),
+        close=blocks.close_mapped(BASE["close"]).with_operand("rel.start.zap", kind=SHARED_ONLY),
         teardown=TEARDOWN,
     ),
     doc=(__doc__ or "").strip(),
@@ -75,6 +84,7 @@ DESIGN = replace(
         "convert": "the VM has no private memory; "
         "KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)",
         "swap_out": UNEVICTABLE,
+        "populate": NO_SOURCE,
     },
     not_on={"tdx": NO_PRIVATE_MEMORY, "snp": NO_PRIVATE_MEMORY},
     private_memory=False,

@@ -9,22 +9,18 @@ from gmembench.core.outcomes import (
     CHANGED,
     DYING,
     NEXT,
-    NOMEM,
     OTHER,
     POISONED,
-    RACED,
     TRUNCATED,
     UPTODATE,
 )
+from gmembench.core.parts.file_folios import add_folio
 from gmembench.core.parts.files import put_file_reference
-from gmembench.core.parts.policy import node_of
-from gmembench.core.parts.pool import account_double, account_private, put_page, take_page, zero_pages
-from gmembench.core.parts.vma import host_backed
+from gmembench.core.parts.pool import put_page, zero_pages
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
     FILE_LIVE,
-    PAGE_FILE,
     PG_IN_MAPPING,
     PG_POISONED,
     PG_UPTODATE,
@@ -105,27 +101,7 @@ def recheck_mapping(w: Record, a: Record, r: Record) -> int:
 @step("backing", "alloc", "filemap_add_folio", ("nomem", "raced"))
 def alloc_folio(w: Record, a: Record, r: Record) -> int:
     """Allocate a folio, neither zeroed nor uptodate, and add it to the page cache, locked."""
-    c = cache(w, a["index"])
-    if c["pfn"] != 0:
-        return RACED
-    pfn = take_page(w, 0)
-    if pfn == 0:
-        a["error"] = ENOMEM
-        return NOMEM
-    p = page(w, pfn)
-    p["state"] = PAGE_FILE
-    p["flags"] = PG_IN_MAPPING
-    p["refs"] = 2
-    p["lock"] = a["number"] + 1
-    p["index"] = a["index"]
-    p["node"] = node_of(w, a, a["index"])
-    c["pfn"] = pfn
-    a["pfn"] = pfn
-    a["order"] = 0
-    account_private(w, 1)
-    if host_backed(w, a["index"]):
-        account_double(w, 1)
-    return NEXT
+    return add_folio(w, a)
 
 
 @step("backing", "check", "__kvm_gmem_get_pfn", ("poisoned",))

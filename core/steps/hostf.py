@@ -7,15 +7,15 @@ from gmembench.core.parts.notifier import OF_GFN
 from gmembench.core.parts.pool import put_page
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_NONE, HPTE_RW, frame
+from gmembench.core.world import HPTE_NONE, HPTE_RW, file, frame
 
 
 @step("backing", "check", "kvm_gmem_fault_user_mapping", ("sigbus",))
 def check_size(w: Record, a: Record, r: Record) -> int:
-    """A mapping may be longer than the file; behind its end there is nothing."""
+    """A mapping may be longer than the file; behind its end there is nothing, nor where it was unmapped."""
     a["file"] = 0
     a["index"] = a["gfn"]
-    if a["index"] >= w["cache_n"]:
+    if a["index"] >= w["cache_n"] or file(w, 0)["unmapped"] != 0:
         return TO_SIGBUS
     return NEXT
 
@@ -49,10 +49,24 @@ def refuse(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "check", "truncate_cleanup_folio", ("unmapped",))
 def check_mapped(w: Record, a: Record, r: Record) -> int:
-    """Only a folio that a host page table maps has to be unmapped before it leaves the page cache."""
-    a["gfn"] = a["index"]
+    """Only a folio that a host page table maps has to be unmapped.
+
+    Operand `value` 1: it is the folio of the gfn in hand, not of the index.
+    """
+    if r["value"] != OF_GFN:
+        a["gfn"] = a["index"]
     if frame(w, a["gfn"])["hpte"] == HPTE_NONE:
         return UNMAPPED
+    return NEXT
+
+
+@step("mm", "state", "munmap")
+def begin_munmap(w: Record, a: Record, r: Record) -> int:
+    """Unmap the whole file: a mapping holds the file, so closing the descriptor alone would release nothing."""
+    file(w, 0)["unmapped"] = 1
+    a["first"] = 0
+    a["gfn"] = 0
+    a["end"] = w["frames_n"]
     return NEXT
 
 

@@ -9,7 +9,17 @@ from gmembench.core.parts.pool import account_shared, put_page
 from gmembench.core.parts.vma import count_double, host_pfn, hpte_gfn, split_host_entry
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_HUGE, HPTE_MIGRATION, HPTE_POISON, HPTE_STATE, PG_POISONED, cache, frame, page
+from gmembench.core.world import (
+    HPTE_HUGE,
+    HPTE_MIGRATION,
+    HPTE_POISON,
+    HPTE_STATE,
+    PAGE_FILE,
+    PG_POISONED,
+    cache,
+    frame,
+    page,
+)
 
 
 @step("mm", "refcount", "get_hwpoison_page", ("none",))
@@ -40,7 +50,7 @@ def set_poison(w: Record, a: Record, r: Record) -> int:
         a["result"] = EHWPOISON
         return SAME
     p["flags"] = p["flags"] | PG_POISONED
-    return OTHER if a["flags"] & PRIVATE else NEXT
+    return OTHER if p["state"] == PAGE_FILE else NEXT
 
 
 @step("mm", "lock", "folio_lock")
