@@ -3,7 +3,8 @@
 Each actor has a script of operations. Whoever drives asks for the options, takes one, and goes on until there are none:
 then all scripts are done, or nobody can step, which LIVE says. Beside the actors' own rows there are two choices that
 no row makes: a zap that may yield does, and a vCPU in the guest leaves it, because it was kicked or by itself (a
-timer). A vCPU leaves between two instructions: before it translates an address, and when it idles in the guest.
+timer). A vCPU leaves between two instructions: before it translates an address, when it idles in the guest, and
+when its thread makes a system call, which it does outside the guest.
 """
 
 from collections.abc import Sequence
@@ -224,7 +225,7 @@ class Stepper:
         self.steps = self.blocked = 0
         self._trail: list[tuple[int, int, int]] = []
         self._rows, self._branches, self._targets = _single(code)
-        leaving = [MAY_EXIT if item.step.name.endswith(".translate") else 0 for item in code.info]
+        leaving = [MAY_EXIT if i.program != "access" or i.step.name.endswith(".translate") else 0 for i in code.info]
         self._flags = np.array(leaving, np.int64)
         self._operations, self._places = self._scripts(scripts)
         self._options = np.zeros((3 * len(self._places), 2), np.int64)

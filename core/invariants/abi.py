@@ -1,6 +1,6 @@
 """An operation ends with a result that its interface does not have.
 
-KVM_RUN leaves with a memory fault, an MMIO exit or a dead VM; a system call fails with the errnos of its manual page.
+KVM_RUN leaves with a memory fault, an MMIO exit, a SIGBUS for a poisoned page or a dead VM; a system call fails with the errnos of its manual page.
 A memory fault is right during a conversion of the gfn, so it is never judged by the attribute at the end. An MMIO exit
 is wrong where a memslot is being deleted or moved: its INVALID copy asks for a retry.
 """
@@ -41,7 +41,7 @@ FIRST_SLOT_PROGRAM, LAST_SLOT_PROGRAM = PROGRAM_NUMBER["slot_create"], PROGRAM_N
 def of_a_run(result: int) -> bool:
     """Results of KVM_RUN."""
     fault = result in (EFAULT, EHWPOISON, EIO, ENOMEM)
-    return fault or result in (EXIT_MMIO, VM_DEAD)
+    return fault or result in (EXIT_MMIO, VM_DEAD, SIGBUS)
 
 
 @part

@@ -1,6 +1,11 @@
-"""The range that a notification speaks of."""
+"""The range that a notification speaks of.
+
+Where the VMA has huge pages, an operation that cuts one at its edge notifies the whole of it: the split of a huge entry
+does (__split_huge_pmd), because a fault on a gfn beside the range could map the huge page again meanwhile.
+"""
 
 from gmembench.core.jit import part
+from gmembench.core.parts.stage2 import region_end, region_head
 from gmembench.core.parts.vma import hpte_gfn
 from gmembench.core.views import Record
 from gmembench.core.world import HPTE_HUGE, frame
@@ -14,7 +19,7 @@ the notification's start, whatever has become of the page."""
 def notified_start(w: Record, a: Record, whose: int) -> int:
     """First gfn of the notified range."""
     if whose == OF_OPERATION:
-        return a["first"]
+        return a["first"] if w["shared_order"] == 0 else region_head(w, a["first"])
     if whose == OF_REGION:
         return a["gfn"]
     if whose == OF_START:
@@ -27,7 +32,7 @@ def notified_start(w: Record, a: Record, whose: int) -> int:
 def notified_end(w: Record, a: Record, whose: int) -> int:
     """End of the notified range, exclusive."""
     if whose == OF_OPERATION:
-        return a["end"]
+        return a["end"] if w["shared_order"] == 0 else region_end(w, a["end"] - 1)
     if whose == OF_START:
         return a["notified_end"]
     if whose == OF_REGION:
