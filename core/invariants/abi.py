@@ -1,6 +1,7 @@
 """An operation ends with a result that its interface does not have.
 
-KVM_RUN leaves with a memory fault, an MMIO exit, a SIGBUS for a poisoned page or a dead VM; a system call fails with the errnos of its manual page.
+KVM_RUN leaves with a memory fault, an MMIO exit, a SIGBUS for a poisoned page or a dead VM; a system call fails with
+the errnos of its manual page.
 A memory fault is right during a conversion of the gfn, so it is never judged by the attribute at the end. An MMIO exit
 is wrong where a memslot is being deleted or moved: its INVALID copy asks for a retry.
 """
@@ -56,7 +57,7 @@ def of_a_call(result: int) -> bool:
 def of_prefault(result: int) -> bool:
     """Results of KVM_PRE_FAULT_MEMORY."""
     fault = result in (EFAULT, EHWPOISON, EIO, ENOMEM)
-    return fault or result in (EAGAIN, ENOENT)
+    return fault or result in (EAGAIN, ENOENT, SIGBUS)
 
 
 @part

@@ -5,7 +5,17 @@ from gmembench.core.parts.pins import spread_pins
 from gmembench.core.parts.pool import account_double, split_block
 from gmembench.core.parts.stage2 import region_head
 from gmembench.core.views import Record
-from gmembench.core.world import HPTE_HUGE, HPTE_NONE, HPTE_STATE, HPTE_SWAP, PAGE_FILE, cache, frame, page
+from gmembench.core.world import (
+    HPTE_HUGE,
+    HPTE_MIGRATION,
+    HPTE_NONE,
+    HPTE_STATE,
+    HPTE_SWAP,
+    PAGE_FILE,
+    cache,
+    frame,
+    page,
+)
 
 
 @part
@@ -42,6 +52,12 @@ def host_pfn(w: Record, gfn: int) -> int:
     if at < 0 or not names_page(frame(w, at)["hpte"] & HPTE_STATE):
         return 0
     return frame(w, at)["hpfn"] + gfn - at
+
+
+@part
+def migrates(w: Record, gfn: int, pfn: int) -> bool:
+    """Whether the host PTE of a gfn is the migration entry of this page."""
+    return frame(w, gfn)["hpte"] & HPTE_STATE == HPTE_MIGRATION and frame(w, gfn)["hpfn"] == pfn
 
 
 @part

@@ -3,12 +3,11 @@
 from gmembench.core.errno import EBUSY, ENOMEM, EOPNOTSUPP
 from gmembench.core.outcomes import AGAIN, BUSY, EXTRA, INACCESSIBLE, NEXT, NOMEM, NONE, SAME
 from gmembench.core.parts.pool import free_page, put_page, take_page
-from gmembench.core.parts.vma import host_pfn, hpte_gfn
+from gmembench.core.parts.vma import host_pfn, hpte_gfn, migrates
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
     HPTE_MIGRATION,
-    HPTE_NONE,
     HPTE_RW,
     PAGE_ANON,
     PAGE_FILE,
@@ -73,7 +72,7 @@ def lock_folio(w: Record, a: Record, r: Record) -> int:
 def set_migration_pte(w: Record, a: Record, r: Record) -> int:
     """Replace the host PTE by a migration entry, if it still maps the page: whoever walks there waits."""
     f = frame(w, a["gfn"])
-    if f["hpte"] != HPTE_NONE and f["hpfn"] == a["pfn"]:
+    if host_pfn(w, a["gfn"]) == a["pfn"]:
         f["hpte"] = HPTE_MIGRATION
     return NEXT
 
@@ -89,9 +88,9 @@ def check_mapping(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "refcount", "folio_ref_freeze", ("extra",))
 def freeze_refs(w: Record, a: Record, r: Record) -> int:
-    """Give up if anyone but the host PTE holds the page, a pin for example."""
+    """Give up if anyone but the host PTE holds the page, a pin for example, or if the PTE was gone already."""
     p = page(w, a["pfn"])
-    if p["refs"] != 1 or p["pins"] != 0:
+    if p["refs"] != 1 or p["pins"] != 0 or not migrates(w, a["gfn"], a["pfn"]):
         free_page(w, a["target"])
         return EXTRA
     return NEXT

@@ -5,11 +5,12 @@ from gmembench.core.parts.access import tell_punched, tell_punching
 from gmembench.core.parts.pins import held_for_a_while
 from gmembench.core.parts.pool import account_private, account_shared, put_page
 from gmembench.core.parts.stage2 import region_end
-from gmembench.core.parts.vma import count_double, hpte_gfn, names_page, split_host_entry
+from gmembench.core.parts.vma import count_double, hpte_gfn, hpte_state, names_page, split_host_entry
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
     HPTE_HUGE,
+    HPTE_MIGRATION,
     HPTE_PROTNONE,
     HPTE_RW,
     HPTE_STATE,
@@ -56,10 +57,13 @@ def clear_pte(w: Record, a: Record, r: Record) -> int:
     """Clear the host PTE of one gfn and gather its page; a huge entry that is cut is split first.
 
     The split waits for references that are no pins: whoever took them puts them back at the head of the huge page.
+    A migration entry is waited for; Linux removes it, and the migration finds nothing to put back.
     """
     gfn = a["gfn"]
     at = hpte_gfn(w, gfn)
     following = gfn + 1
+    if hpte_state(w, gfn) == HPTE_MIGRATION:
+        return BLOCKED
     if at >= 0:
         f = frame(w, at)
         if f["hpte"] & HPTE_HUGE:
@@ -127,10 +131,12 @@ def set_protnone(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "state", "do_numa_page")
 def restore_pte(w: Record, a: Record, r: Record) -> int:
-    """Make the host PTE accessible again, at the page it has."""
+    """Make the host PTE accessible again, at the page it has. Another's migration entry is left alone."""
     at = hpte_gfn(w, a["gfn"])
     if at >= 0:
         f = frame(w, at)
+        if f["hpte"] & HPTE_STATE == HPTE_MIGRATION and page(w, f["hpfn"])["lock"] != a["number"] + 1:
+            return NEXT
         if names_page(f["hpte"] & HPTE_STATE):
             f["hpte"] = f["hpte"] & HPTE_HUGE | HPTE_RW
     return NEXT

@@ -3,7 +3,7 @@
 from gmembench.core.outcomes import AGAIN, BUSY, EXTRA, NEXT, NONE
 from gmembench.core.parts.content import packed_content
 from gmembench.core.parts.pool import account_shared, put_page
-from gmembench.core.parts.vma import count_double
+from gmembench.core.parts.vma import count_double, migrates
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import HPTE_PROTNONE, HPTE_RW, HPTE_SWAP, frame, page
@@ -34,9 +34,9 @@ def lock_folio(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "refcount", "__remove_mapping", ("extra",))
 def freeze_refs(w: Record, a: Record, r: Record) -> int:
-    """Keep the page if anyone but reclaim holds it by now."""
+    """Keep the page if anyone but reclaim holds it by now, or if the PTE was gone already."""
     p = page(w, a["pfn"])
-    if p["refs"] != 1 or p["pins"] != 0:
+    if p["refs"] != 1 or p["pins"] != 0 or not migrates(w, a["gfn"], a["pfn"]):
         return EXTRA
     return NEXT
 
