@@ -1,6 +1,7 @@
 """A cell made ready to run: its world, its code and its operations; counting it and timing it."""
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gmembench.benchmarks.cells import PAGE_SIZES, Cell, load_scenarios, missing_program
+from gmembench.benchmarks.cells import Cell, load_scenarios, missing_program
 from gmembench.benchmarks.counting import counted_numbers
 from gmembench.benchmarks.scenario import Scenario, Workload
 from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
@@ -21,13 +22,18 @@ from gmembench.core.operations import PROGRAMS, check_operations
 from gmembench.core.programs import Code, Design, Hardware, assemble
 from gmembench.core.world import Geometry, World
 
+ORDERS = {"4K": 0, "2M": 1, "1G": 2}
+"""Page size -> by how many levels of tables it is larger than 4K."""
+
 POINTS = 240
 """Points of the curve of backing over the run."""
 
 
 def pages_of(workload: Workload, design: Design) -> int:
     """Host pages of a workload that needs some to spare, else 0, which is just enough."""
-    if not workload.spare_gfns:
+    if workload.spare_gfns < 0:
+        raise UserError(f"{workload.spare_gfns} spare gfns", "world geometry", "choose 0 or more")
+    if workload.spare_gfns == 0:
         return 0
     copies = 2 if design.file and not design.one_backing else 1
     return copies * workload.gfns + workload.spare_gfns
@@ -38,7 +44,8 @@ def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_siz
 
     The page size moves the shared side, and the folios of the file where they can have it.
     """
-    order = PAGE_SIZES[page_size]
+    shift = workload.region_gfns.bit_length() - 1
+    order = ORDERS[page_size] * shift
     return Geometry(
         gfns=workload.gfns,
         vcpus=workload.vcpus,
@@ -47,7 +54,8 @@ def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_siz
         file=design.file,
         nodes=workload.nodes,
         pages=pages_of(workload, design),
-        shared_order=min(order, PAGE_SIZES["2M"]),
+        shared_order=min(order, shift),
+        region_gfns=workload.region_gfns,
         private_order=order if page_size in design.private_sizes else 0,
         separate_roots=hardware.separate_roots,
         hardware=hardware.number,
@@ -159,7 +167,7 @@ def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> W
 
 def comparable(cell: Cell, design: Design) -> bool:
     """Whether a cell is held against a trace: traces show 4K entries of kernels, which a proposal need not match."""
-    released = design.kernel[:1].isdigit()
+    released = re.fullmatch(r"\d\.\d+", design.kernel) is not None
     return design.private_memory and released and cell.page_size == "4K" and cell.hardware == "none"
 
 

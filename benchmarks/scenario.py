@@ -18,7 +18,8 @@ class Workload:
 
     `operations`: OPERATION array over `gfns` gfns; vCPU actors come first, then host actors. `slots`:
     (first gfn, gfns) of each memslot. `nodes`: NUMA nodes; actor i runs on node i modulo their number.
-    `spare_gfns`: host pages beyond what backs the guest, for pages that move.
+    `spare_gfns`: host pages beyond what backs the guest, for pages that move. `region_gfns`: gfns of a 2M page,
+    less than 512 in small worlds.
     """
 
     operations: np.ndarray
@@ -28,6 +29,7 @@ class Workload:
     host_actors: int
     nodes: int = 1
     spare_gfns: int = 0
+    region_gfns: int = 512
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ LOOKS = {
     ),
     "guest-memfd-mmap": Look("#8c6d1f", "#c2a04a", "one guest_memfd file that the host may map serves all memory"),
     "guest-memfd-inplace": Look("#7a5195", "#b48ad0", "one guest_memfd file whose pages are converted in place"),
+    "guest-memfd-inplace-1g": Look(
+        "#b0447a", "#e080ae", "the same with folios of up to 1G, split where a part is converted and merged again"
+    ),
 }
 
 _SPARE_COLOURS = (

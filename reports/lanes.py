@@ -1,6 +1,6 @@
 """Lanes: the shared layout of figures with one horizontal line a cell, grouped by scenario."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,12 @@ _LANE_INCHES = 0.27
 _TOP_INCHES = 0.36
 _BOTTOM_INCHES = 0.5
 _GAP_INCHES = 0.38
-_LABEL_INCHES = 2.0
+_LABEL_INCHES = 2.3
+_LANES_AT_MOST = 40
+CROWDED = (
+    " Where the results hold many cells it shows 4K pages in the scenarios that most designs ran; the tables have all."
+)
+"""A sentence for the captions of figures with lanes."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,43 @@ class Layout:
     height: float
 
 
-def lay_out(results: Results, scenarios: Iterable[str]) -> Layout:
-    """Give every cell of some scenarios a lane under the heading of its scenario."""
+def crowded(results: Results) -> bool:
+    """Whether there are too many cells for one readable figure."""
+    return len(results.cells) > _LANES_AT_MOST
+
+
+def choose(results: Results, cells: Iterable[str], events: str) -> list[str]:
+    """Scenarios of some cells, in the order of the table: all, or if they are too many those that most designs ran.
+
+    Among equals, those with the most events, which a counter of that name counts.
+    """
+    found = results.cells.loc[list(cells)]
+    names = list(found["scenario"].unique())
+    if not crowded(results):
+        return names
+    designs_in = found.groupby("scenario")["design"].nunique()
+    seen = found.groupby("scenario")[events].sum()
+    chosen: list[str] = []
+    lanes = 0
+    for name in sorted(names, key=lambda name: (-int(designs_in[name]), -int(seen[name]))):
+        lanes += len(_cells(results, {name}))
+        if chosen and lanes > _LANES_AT_MOST:
+            break
+        chosen.append(name)
+    return [name for name in names if name in chosen]
+
+
+def lay_out(results: Results, scenarios: Iterable[str], only: Collection[str] | None = None) -> Layout:
+    """Give every cell of some scenarios a lane under the heading of its scenario.
+
+    Where there are too many cells, those of pages larger than 4K are left out; `only`: lanes for these cells alone.
+    """
     lanes: list[Lane] = []
     headings: list[tuple[float, str]] = []
     y = 0.0
     for cell, parts, reason in _cells(results, set(scenarios)):
+        if only is not None and cell not in only:
+            continue
         if not headings or headings[-1][1] != parts["scenario"]:
             y += 0.25 if headings else 0.0
             headings.append((y, parts["scenario"]))
@@ -95,14 +131,15 @@ def _heading(axes: Axes, y: float, text: str) -> None:
 
 def _label(parts: Mapping[str, str]) -> str:
     hardware = "" if parts["hardware"] in ("none", "") else f" {parts['hardware']}"
-    return f"{formatting.shorten(parts['design'], 20)}{formatting.shorten(hardware, 6)} {parts['page_size']}"
+    return f"{formatting.shorten(parts['design'], 24)}{formatting.shorten(hardware, 6)} {parts['page_size']}"
 
 
 def _cells(results: Results, scenarios: set[str]) -> list[tuple[str, dict[str, Any], str | None]]:
+    only_small = crowded(results)
     found: list[tuple[str, dict[str, Any], str | None]] = [
         (str(cell), {part: row[part] for part in NAME_PARTS}, row.get("reason"))
         for frame in (results.cells, results.not_applicable)
         for cell, row in frame.iterrows()
-        if row["scenario"] in scenarios
+        if row["scenario"] in scenarios and (not only_small or row["page_size"] == "4K")
     ]
     return sorted(found, key=lambda item: cell_order(item[1]))

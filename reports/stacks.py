@@ -52,7 +52,7 @@ def draw(results: Results, stack: Stack) -> Drawing | None:
     table = by_place(results, stack)
     if table.empty:
         return None
-    scenarios = list(results.cells.loc[table.index, "scenario"].unique())
+    scenarios = lanes.choose(results, table.index, stack.events)
     panels = [[scenario] for scenario in scenarios] if stack.pages else [scenarios]
     layouts = [lanes.lay_out(results, panel) for panel in panels]
     drawing, axes = lanes.draw_panels(layouts, f"steps per {stack.noun} (counted)")

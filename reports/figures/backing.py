@@ -2,7 +2,9 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -14,6 +16,8 @@ from gmembench.reports.figure import Figure
 from gmembench.reports.loading import NAME_PARTS, Results, cell_order, records
 
 _PANEL_INCHES = (3.55, 1.42)
+_PANELS_ACROSS = 3
+_PANELS_AT_MOST = 36
 _MARGIN_INCHES = 0.75
 _TOP_INCHES = 0.45
 _SHARED_ALPHA = 0.38
@@ -21,35 +25,74 @@ _GROUP = ["scenario", "hardware", "page_size"]
 
 
 def draw(results: Results) -> Drawing | None:
-    """Draw a row of panels for each scenario, hardware and page size, a column for each design."""
+    """Draw a band of panels for each scenario, hardware and page size, a panel for each design."""
     if results.backing.empty:
         return None
-    columns = results.designs
     cells = _all_cells(results)
-    groups = records(cells[_GROUP].drop_duplicates())
+    groups = _chosen(results, cells, records(cells[_GROUP].drop_duplicates()))
+    across = min(len(results.designs), _PANELS_ACROSS)
+    bands = -(-len(results.designs) // across)
     size = (
-        _MARGIN_INCHES + _PANEL_INCHES[0] * len(columns),
-        _TOP_INCHES + _PANEL_INCHES[1] * len(groups) + 0.25,
+        _MARGIN_INCHES + _PANEL_INCHES[0] * across,
+        _TOP_INCHES + _PANEL_INCHES[1] * len(groups) * bands + 0.25,
     )
     drawing = Drawing(figsize=size)
     grid = drawing.subplots(
-        len(groups), len(columns), squeeze=False, sharey="row",
+        len(groups) * bands, across, squeeze=False, sharey="row",
         gridspec_kw={
             "left": _MARGIN_INCHES / size[0], "right": 1 - 0.12 / size[0], "wspace": 0.09,
             "bottom": 0.55 / size[1], "top": 1 - (_TOP_INCHES + 0.2) / size[1], "hspace": 0.82,
         },
     )  # fmt: skip
-    for row, group in zip(grid, groups, strict=True):
-        same = cells[(cells[_GROUP] == pd.Series(group)).all(axis=1)]
-        for axes, design in zip(row, columns, strict=True):
-            _panel(axes, results, same[same["design"] == design], design)
-            axes.spines["left"].set_visible(axes is row[0])
-            axes.tick_params(axis="y", length=3 if axes is row[0] else 0)
-        _name_row(row, group, results.backing[results.backing["cell"].isin(same.index)])
+    for number, group in enumerate(groups):
+        _group(grid[number * bands : (number + 1) * bands], results, cells, group)
     for axes in grid[-1]:
         axes.set_xlabel("operations done (counted)")
     _legend(drawing)
     return drawing
+
+
+def _group(rows: Any, results: Results, cells: pd.DataFrame, group: Mapping[str, str]) -> None:
+    """Draw one scenario, hardware and page size: a panel a design, in as many rows as they need."""
+    same = cells[(cells[_GROUP] == pd.Series(group)).all(axis=1)]
+    profile = results.backing[results.backing["cell"].isin(same.index)]
+    panels = [axes for row in rows for axes in row]
+    for axes, design in zip(panels, results.designs, strict=False):
+        _panel(axes, results, same[same["design"] == design], design)
+    for axes in panels[len(results.designs) :]:
+        axes.set_axis_off()
+    for row in rows:
+        for axes in row:
+            axes.spines["left"].set_visible(axes is row[0])
+            axes.tick_params(axis="y", length=3 if axes is row[0] else 0)
+        _scale_row(row, profile)
+    hardware = "" if group["hardware"] == "none" else f" · {group['hardware']}"
+    scenario = formatting.shorten(group["scenario"], 80)
+    rows[0][0].set_title(f"{scenario}{hardware} · {group['page_size']}", pad=15, size=9)
+
+
+def _chosen(results: Results, cells: pd.DataFrame, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All groups, or where they are many, those in which the most memory is held twice or given back."""
+    if len(groups) * len(results.designs) <= _PANELS_AT_MOST:
+        return groups
+    movement = results.backing.groupby("cell")[["private_pages", "shared_pages", "double_backed_pages"]].apply(_moved)
+    of_group = cells.join(movement.rename("moved")).groupby(_GROUP)["moved"].max().fillna(0)
+    small = [g for g in groups if g["page_size"] == "4K" and g["hardware"] == "none"] or groups
+    ran = cells.loc[cells.index.isin(results.cells.index)].groupby(_GROUP)["design"].nunique()
+    ranked = sorted(small, key=lambda g: -float(of_group[tuple(g.values())]) * int(ran[tuple(g.values())]))
+    families: dict[str, dict[str, Any]] = {}  # of the variants of a scenario, the one with most to see
+    for group in ranked:
+        families.setdefault(group["scenario"].partition(":")[0], group)
+    kept = list(families.values())[: max(1, _PANELS_AT_MOST // len(results.designs))]
+    return [group for group in groups if group in kept]
+
+
+def _moved(profile: pd.DataFrame) -> float:
+    """The share of a cell's backing that is held twice, and that is given back before its last point."""
+    total = (profile["private_pages"] + profile["shared_pages"]).to_numpy()
+    returned = (np.maximum.accumulate(total) - total)[:-1]
+    largest = max(int(total.max()), 1)
+    return float(profile["double_backed_pages"].max() + max(returned, default=0)) / largest
 
 
 def _all_cells(results: Results) -> pd.DataFrame:
@@ -62,10 +105,7 @@ def _all_cells(results: Results) -> pd.DataFrame:
     return cells[cells[_GROUP].apply(tuple, axis=1).isin(set(profiled))]
 
 
-def _name_row(row: Sequence[Axes], group: Mapping[str, str], profile: pd.DataFrame) -> None:
-    hardware = "" if group["hardware"] == "none" else f" · {group['hardware']}"
-    scenario = formatting.shorten(group["scenario"], 80)
-    row[0].set_title(f"{scenario}{hardware} · {group['page_size']}", pad=15, size=9)
+def _scale_row(row: Sequence[Axes], profile: pd.DataFrame) -> None:
     row[0].set_ylabel("MiB (counted)")
     largest = int((profile["private_pages"] + profile["shared_pages"]).max())
     row[0].set_ylim(0, 1.06 * formatting.mebibytes(max(largest, 1)))
@@ -132,7 +172,9 @@ FIGURE = Figure(
     caption=(
         "One panel a cell: private and shared pages stacked, in MiB, against the operations done so far. "
         "Where a page of the guest has both a private and a shared copy the second copy is hatched: "
-        "that memory is consumed twice until one of them is freed."
+        "that memory is consumed twice until one of them is freed. "
+        "Where the results hold many cells it shows 4K pages on hardware none, in the scenarios in which the most "
+        "memory is held twice or given back."
     ),
     draw=draw,
     numbers=None,

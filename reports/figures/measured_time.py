@@ -20,8 +20,9 @@ def draw(results: Results) -> Drawing | None:
         return None
     means = process_means(results)
     spread = distributions(results)
-    scenarios = results.cells.loc[[cell for cell in results.cells.index if cell in spread], "scenario"].unique()
-    layouts = [lanes.lay_out(results, [scenario]) for scenario in scenarios]
+    scenarios = lanes.choose(results, [cell for cell in results.cells.index if cell in spread], "operations")
+    only = spread if lanes.crowded(results) else None
+    layouts = [lanes.lay_out(results, [scenario], only) for scenario in scenarios]
     drawing, panels = lanes.draw_panels(
         layouts, "nanoseconds an operation (measured: the model's own code, not a kernel)"
     )
@@ -75,7 +76,7 @@ FIGURE = Figure(
     caption=(
         "One panel a scenario, one line a cell. Each point is the mean of one process, the dark bar and the "
         "number are the median of the processes, the pale band is their middle half. Circles are 4K cells, "
-        "squares 2M cells. Every panel has a scale of its own, and none begins at zero."
+        "squares 2M cells. Every panel has a scale of its own, and none begins at zero." + lanes.CROWDED
     ),
     draw=draw,
     numbers=numbers,

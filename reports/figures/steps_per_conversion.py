@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from gmembench.reports import stacks
+from gmembench.reports import lanes, stacks
 from gmembench.reports.figure import Figure
 
 _STACK = stacks.Stack(
@@ -16,7 +16,7 @@ FIGURE = Figure(
     caption=(
         "One bar a cell: the steps of one change of a range between private and shared. Some steps run once "
         "for each page of the range, whose mean length stands beside the bar; every scenario has a scale of its own. "
-        "Punching the hole that frees the other copy is an operation of its own and not in these bars."
+        "Punching the hole that frees the other copy is an operation of its own and not in these bars." + lanes.CROWDED
     ),
     draw=partial(stacks.draw, stack=_STACK),
     numbers=partial(stacks.numbers, stack=_STACK),

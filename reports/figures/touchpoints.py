@@ -12,6 +12,7 @@ from gmembench.reports.loading import Results
 from gmembench.reports.touchpoints import kvm_rows, places
 
 _PANEL_INCHES = 3.55
+_PANELS_ACROSS = 3
 _LABEL_INCHES = 0.95
 _ROW_INCHES = 0.3
 _TOP_INCHES = 0.65
@@ -26,15 +27,18 @@ def draw(results: Results) -> Drawing | None:
     natures = sorted(set(rows["nature"]))
     columns = [*places(rows), "all"]
     drawn = [design for design in results.designs if design in grids]
-    width = _LABEL_INCHES + _PANEL_INCHES * len(drawn)
-    height = _TOP_INCHES + _ROW_INCHES * (len(natures) + 1)
+    across = min(len(drawn), _PANELS_ACROSS)
+    band = _TOP_INCHES + _ROW_INCHES * (len(natures) + 1)
+    width = _LABEL_INCHES + _PANEL_INCHES * across
+    height = band * -(-len(drawn) // across)
     drawing = Drawing(figsize=(width, height))
     largest = max(int(grid.to_numpy()[:-1, :-1].max()) for grid in grids.values())
     for number, design in enumerate(drawn):
-        left = (_LABEL_INCHES + _PANEL_INCHES * number) / width
-        box = (left, 0.1 / height, (_PANEL_INCHES - 0.3) / width, 1 - (_TOP_INCHES + 0.1) / height)
+        left = (_LABEL_INCHES + _PANEL_INCHES * (number % across)) / width
+        bottom = height - band * (number // across + 1) + 0.1
+        box = (left, bottom / height, (_PANEL_INCHES - 0.3) / width, (band - _TOP_INCHES - 0.2) / height)
         grid = grids[design].reindex(index=[*natures, "all"], columns=columns, fill_value=0)
-        _panel(drawing.add_axes(box), design, grid, largest, labelled=number == 0)
+        _panel(drawing.add_axes(box), design, grid, largest, labelled=number % across == 0)
     return drawing
 
 

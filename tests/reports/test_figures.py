@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from gmembench.reports import designs, rendering
+from gmembench.reports import designs, lanes, rendering
 from gmembench.reports.figure import find_figures
 from gmembench.reports.loading import load_results
 from gmembench.reports.stacks import by_place
@@ -136,3 +136,16 @@ def test_bars_add_up_to_the_summary(result_file: ResultFile, name: str, steps: s
     assert sorted(bars.index) == sorted(cells.index)
     for cell in cells.index:
         assert math.isclose(bars[cell], cells.loc[cell, steps] / cells.loc[cell, events])
+
+
+def test_many_cells_stay_readable(result_file: ResultFile) -> None:
+    """With 9 designs in 8 scenarios a figure keeps to the lanes and panels that a page can show, and is not empty."""
+    names = [f"d{number}" for number in range(7)] + ["legacy-vma", "guest-memfd"]
+    cells = [f"s{scenario}/{design}/none/4K" for scenario in range(8) for design in names]
+    results = load_results([result_file(cells=cells)])
+    for name, figure in FIGURES.items():
+        drawing = figure.draw(results)
+        if drawing is not None:
+            width, height = drawing.get_size_inches()
+            assert (width <= 12, height <= 22) == (True, True), name
+    assert len(lanes.choose(results, results.cells.index, "faults")) == 4
