@@ -13,11 +13,12 @@ import gc
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from llvmlite import ir
@@ -66,6 +67,8 @@ def cache_root() -> Path:
 
 DIGEST = source_digest()
 CACHE_FOLDER = cache_root() / DIGEST
+MACHINE = f"{numba.__version__}-{llvm.get_host_cpu_name()}"
+"""What compiled kernels depend on beside the sources."""
 
 
 def _use_cache_folder() -> None:
@@ -295,8 +298,13 @@ def _fill_link(context: Any, link: ir.Function, steps: Sequence[Any], signature:
     _jump(builder, link, row, WORD(ROW.itemsize))
 
 
-def link_filler(links: Sequence[Sequence[Any]], header: np.dtype, actor: np.dtype) -> Any:
-    """An intrinsic that fills an i8 array with the addresses of links.
+def code_size(function: Any) -> int:
+    """Size of a step's Python code: about what compiling it costs."""
+    return len(getattr(function, "py_func", function).__code__.co_code)
+
+
+def link_filler(links: Mapping[int, Sequence[Any]], header: np.dtype, actor: np.dtype) -> Any:
+    """An intrinsic that stores the addresses of links in an i8 array, each at its number.
 
     A link is the machine code `i64 link(header, actor, row)` of one step, or of the steps of adjacent
     rows of which none but the last has `jump` set. It counts each row, runs its step and jumps to the link
@@ -313,7 +321,7 @@ def link_filler(links: Sequence[Sequence[Any]], header: np.dtype, actor: np.dtyp
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             link_type = ir.FunctionType(WORD, [context.get_value_type(t) for t in types_of])
             array = context.make_array(signature.args[0])(context, builder, args[0])
-            for number, steps in enumerate(links):
+            for number, steps in links.items():
                 link = ir.Function(builder.module, link_type, f"gmembench_link_{number}")
                 link.linkage = "internal"
                 _fill_link(context, link, steps, step_signature)

@@ -1,10 +1,23 @@
 """The compiled table of all steps: the machine code of rows, and the run of a chain of rows."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from gmembench.core.jit import INTERPRETED, chain_runner, compiling, kernel, link_filler
-from gmembench.core.steps.registry import all_steps
+from gmembench.core.cold import compile_once
+from gmembench.core.jit import (
+    CACHE_FOLDER,
+    INTERPRETED,
+    MACHINE,
+    chain_runner,
+    code_size,
+    compiling,
+    kernel,
+    link_filler,
+)
+from gmembench.core.steps.registry import Step, all_steps
 from gmembench.core.world import ACTOR, HEADER
 
 FUSED = (
@@ -30,26 +43,85 @@ FUSED = (
 Only speed depends on it. Each row is counted all the same, and rows that an edit took apart run one by one.
 """
 
-_functions = [step.function for step in all_steps()]
-_codes = {step.name: code for code, step in enumerate(all_steps())}
+CHUNKS = 4
+"""All links are compiled in this many pieces, which as many processes can share when the cache is cold."""
+
+_steps = all_steps()
+_functions = [step.function for step in _steps]
+_codes = {step.name: code for code, step in enumerate(_steps)}
 _fused = [[_codes[name] for name in names.split()] for names in FUSED]
-_fill = link_filler([*([f] for f in _functions), *([_functions[c] for c in codes] for codes in _fused)], HEADER, ACTOR)
+_links = [*([function] for function in _functions), *([_functions[code] for code in codes] for codes in _fused)]
 
 run_chain = chain_runner(_functions, HEADER, ACTOR)
 
 
+def _family(step: Step) -> str:
+    return step.name.partition(".")[0]
+
+
+def _chunks() -> list[list[int]]:
+    """Numbers of links in chunks of about the same work. A family stays together: its steps share parts.
+
+    The first chunk has all fused links, and so the families that stand in them.
+    """
+    sizes = Counter({_family(step): 0 for step in _steps})
+    for step in _steps:
+        sizes[_family(step)] += code_size(step.function)
+    chunk_of = {_family(_steps[code]): 0 for codes in _fused for code in codes}
+    loads = [sum(sizes[family] for family in chunk_of), *([0] * (CHUNKS - 1))]
+    for family, size in sizes.most_common():
+        if family not in chunk_of:
+            chunk_of[family] = loads.index(min(loads))
+            loads[chunk_of[family]] += size
+    chunks = [[code for code, step in enumerate(_steps) if chunk_of[_family(step)] == n] for n in range(CHUNKS)]
+    chunks[0] += range(len(_steps), len(_links))
+    return chunks
+
+
+_fill_0, _fill_1, _fill_2, _fill_3 = (
+    link_filler({number: _links[number] for number in chunk}, HEADER, ACTOR) for chunk in _chunks()
+)
+
+
 @kernel
-def _fill_table(table: np.ndarray) -> None:
-    _fill(table)
+def _fill_table_0(table: np.ndarray) -> None:
+    _fill_0(table)
+
+
+@kernel
+def _fill_table_1(table: np.ndarray) -> None:
+    _fill_1(table)
+
+
+@kernel
+def _fill_table_2(table: np.ndarray) -> None:
+    _fill_2(table)
+
+
+@kernel
+def _fill_table_3(table: np.ndarray) -> None:
+    _fill_3(table)
+
+
+TABLE_KERNELS = (_fill_table_0, _fill_table_1, _fill_table_2, _fill_table_3)
+"""Each fills the table with the addresses of one chunk of links."""
+
+
+def fill_chunks(chunks: Iterable[int]) -> np.ndarray:
+    """i8 array: the address of each step's machine code by step code, then of FUSED; 0 outside these chunks."""
+    table = np.zeros(len(_links), np.int64)
+    with compiling():
+        for chunk in chunks:
+            TABLE_KERNELS[chunk](table)
+    return table
 
 
 def link_addresses() -> np.ndarray:
     """i8 array: the address of each step's machine code by step code, then of FUSED; zeros when interpreted."""
-    table = np.zeros(len(_functions) + len(_fused), np.int64)
-    if not INTERPRETED:
-        with compiling():
-            _fill_table(table)
-    return table
+    if INTERPRETED:
+        return np.zeros(len(_links), np.int64)
+    compile_once(CACHE_FOLDER / f"links-{MACHINE}", CHUNKS, fill_chunks)
+    return fill_chunks(range(CHUNKS))
 
 
 def row_addresses(rows: np.ndarray) -> np.ndarray:
