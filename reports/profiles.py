@@ -31,17 +31,28 @@ def counter(raw: RawBenchmark, key: str) -> int | None:
 
 
 def row_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
-    """Return `profile.rows` as a frame: cell, program, row, step, place, nature, site, hits.
+    """Return the rows of a cell as a frame: cell, program, row, step, place, nature, site, hits.
 
+    They are in `profile.rows`, or their hits in `profile.hits` and all else in `rows.<design>/<hardware>`.
     Raises UserError if an item lacks a name or a count of hits.
     """
-    rows = _json(raw, "profile.rows", "[]")
+    rows = _with_hits(raw) if "profile.hits" in raw.metadata else _json(raw, "profile.rows", "[]")
     if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
         raise UserError("profile.rows is not a list of rows", raw.where, WRITE_AGAIN)
     frame = pd.DataFrame(rows, columns=[*_ROW_TEXTS, "hits"]).astype({"hits": "int64"})
     frame.insert(0, "program", [row["row"].split(".")[0] for row in rows])
     frame.insert(0, "cell", name)
     return frame
+
+
+def _with_hits(raw: RawBenchmark) -> list[dict[str, Any]]:
+    key = f"rows.{raw.metadata.get('cell.design')}/{raw.metadata.get('cell.hardware')}"
+    rows, hits = _json(raw, key, "[]"), _json(raw, "profile.hits", "[]")
+    if not isinstance(rows, list) or not _is_counts(hits) or len(rows) != len(hits):
+        raise UserError(f"profile.hits does not fit {key}", raw.where, WRITE_AGAIN)
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{key} is not a list of rows", raw.where, WRITE_AGAIN)
+    return [{**row, "hits": count} for row, count in zip(rows, hits, strict=True)]
 
 
 def backing_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:

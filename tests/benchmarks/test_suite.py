@@ -86,3 +86,17 @@ def test_pyperf_commands_read_it(result: Path, command: list[str]) -> None:
         [sys.executable, "-m", "pyperf", *words, str(result)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_facts_about_rows_are_stored_once() -> None:
+    """Cells of one design share the facts; each has the hits of its own, in the same order."""
+    facts = {"row": "access.a", "step": "a.b", "place": "mm", "nature": "check", "site": "f"}
+    outcome = outcome_of(timed=False)
+    for number, name in enumerate(("a/d/none/4K", "b/d/none/4K")):
+        rows = json.dumps([{**facts, "hits": number}, {**facts, "row": "access.b", "hits": 7}])
+        outcome.counted[name] = {"jit": "cached", "counted": {"count.steps": 70, "profile.rows": rows}}
+    document = json.loads(suite.as_text(built(outcome)))
+    assert json.loads(document["metadata"]["rows.d/none"]) == [facts, {**facts, "row": "access.b"}]
+    own = [benchmark["metadata"] for benchmark in document["benchmarks"]]
+    assert [metadata["profile.hits"] for metadata in own] == ["[0,7]", "[1,7]"]
+    assert not any(key.startswith("rows.") for metadata in own for key in metadata)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from gmembench.core.errors import UserError
@@ -189,6 +190,8 @@ def binary(path: Path) -> None:
         (set_common("profile.rows", "[1]"), "profile.rows"),
         (set_common("profile.rows", "{"), "profile.rows is not valid JSON"),
         (set_common("profile.rows", '[{"row": "a", "hits": 1}]'), "profile.rows"),
+        (set_common("profile.hits", "[1]"), "profile.hits does not fit rows."),
+        (set_common("profile.hits", "[-1]"), "profile.hits does not fit rows."),
         (set_common("profile.backing", '{"operation": [1]}'), "profile.backing"),
         (set_common("profile.backing", "[]"), "profile.backing"),
         (set_common("profile.conformance", "[]"), "profile.conformance"),
@@ -219,3 +222,17 @@ def test_no_file_at_all_is_told() -> None:
     """A report needs a result file."""
     with pytest.raises(UserError, match="no result file"):
         load_results([])
+
+
+def test_hits_beside_the_shared_facts_of_rows(result_file: ResultFile) -> None:
+    """A cell whose rows are stored in two parts reads like one whose rows are stored whole."""
+    cell = "boot-populate/guest-memfd/none/4K"
+
+    def split(name: str, metadata: dict[str, Any]) -> None:
+        rows = json.loads(metadata.pop("profile.rows"))
+        metadata["profile.hits"] = json.dumps([row.pop("hits") for row in rows])
+        metadata["rows.guest-memfd/none"] = json.dumps(rows)
+
+    whole = load_results([result_file("whole.json", cells=[cell])]).rows
+    parts = load_results([result_file("parts.json", cells=[cell], change=split)]).rows
+    pd.testing.assert_frame_equal(whole, parts)
