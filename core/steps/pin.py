@@ -81,8 +81,9 @@ def not_moved(w: Record, a: Record, r: Record) -> int:
 
 @step("vmm", "check", "unpin_user_pages", ("none",))
 def find(w: Record, a: Record, r: Record) -> int:
-    """Find this actor's pin of a gfn."""
+    """Find this actor's pin of the next gfn."""
     a["cursor"] = find_pin(w, a["number"], a["gfn"])
+    a["gfn"] += 1
     if a["cursor"] < 0:
         return NONE
     a["pfn"] = consumer(w, a["cursor"])["pfn"]
@@ -98,10 +99,12 @@ def dma(w: Record, a: Record, r: Record) -> int:
     """
     if a["flags"] & WRITE == 0:
         return NEXT
-    gfn = a["gfn"]
+    gfn = a["gfn"] - 1
     if host_pfn(w, gfn) == a["pfn"] or (gfn < w["cache_n"] and cache(w, gfn)["pfn"] == a["pfn"]):
+        a["gfn"] = gfn
         write_content(w, a)
         read_content(w, a)
+        a["gfn"] = gfn + 1
         a["used"] = 2
     else:
         page(w, a["pfn"])["content"] = CONTENT_JUNK
@@ -111,7 +114,6 @@ def dma(w: Record, a: Record, r: Record) -> int:
 @step("vmm", "state", "unpin_user_pages")
 def next_unpin(w: Record, a: Record, r: Record) -> int:
     """Go on with the next gfn; a range without any pin is the caller's mistake."""
-    a["gfn"] += 1
     if a["gfn"] < a["end"]:
         return AGAIN
     if a["done"] == 0:
