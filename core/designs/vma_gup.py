@@ -38,7 +38,7 @@ GUP = (
     row("gup.walk", {"absent": "L_in", "migrating": "gup.walk", "other": "gup.read_entry"}, step="vgup.walk"),
     row("gup.check_page_guest", {"guest_page": "L_ref", "refused": "X_refused"}, step="vgup.check_page_guest"),
     row("gup.check_protnone", {"protnone": "gup.mig.L_hint"}, step="vgup.check_protnone"),
-    row("gup.take_ref", at="L_ref"),
+    row("gup.take_ref", {"again": "gup.walk"}, at="L_ref"),
     row("gup.unlock_mmap", {"next": "L_got"}, step="mm.unlock_mmap"),
     *blocks.fault_in("gup", "X_refused", at="L_in"),
     *blocks.migrate("gup.mig", "gup.L_restore", "gup.walk"),
@@ -115,10 +115,9 @@ CONVERT = keeping_zapped(
             row("mprotect.lock_mmap", step="vgup.lock_mmap_write"),
             row("mprotect.next_vma", {"none": "L_out"}, step="vgup.next_vma"),
             row("mprotect.called", step="mm.called", place="vmm", site="mprotect is called"),
-            row("mprotect.set_vma", step="vgup.set_vma"),
         ),
         blocks.notify_begin(),
-        (row("mprotect.clear_pte", step="mm.clear_pte"),),
+        (row("mprotect.set_vma", step="vgup.set_vma"), row("mprotect.clear_pte", step="mm.clear_pte")),
         blocks.notify_end(),
         (row("drop.lock_mmu", step="mmu.lock", **MAP_GPA),),
         drop("drop", OF_RANGE, "drop.unlock_mmu"),
@@ -189,7 +188,7 @@ FINDINGS = (
         "inference from RFC v3 36/59: kvm_unmap_rmapp, drop_private_spte",
     ),
     Finding(
-        "ABI",
+        "CNT",
         PUNCHED
         + "the next GUP brings another pfn, check_same_pfn warns and KVM_RUN fails with EFAULT until the gfn is "
         "converted or its memslot deleted",

@@ -1,7 +1,8 @@
 """A page that nobody accounts for: memory lost, or a reference never dropped.
 
-When nobody is inside an operation, each page that is not free is in the file, in the host page table, or pinned; and it
-has no more references than these explain. That a gfn is backed twice is a counted number and no fault.
+When nobody is inside an operation, each page that is not free is in the file, in the host page table, or pinned by
+somebody; and it has no more references than these explain. KVM's own pin of a guest page counts while the VMA has the
+page, one for each entry. That a gfn is backed twice is a counted number and no fault.
 """
 
 from gmembench.core.invariant import Invariant, Rule
@@ -12,9 +13,13 @@ from gmembench.core.world import (
     CONSUMER_NONE,
     PAGE_FILE,
     PAGE_FREE,
+    PG_GUEST,
     PG_LRU_BATCH,
+    SPTE_PRESENT,
+    SPTE_ZAPPED,
     consumer,
     page,
+    spte,
 )
 
 
@@ -30,10 +35,25 @@ def consumers_of(w: Record, pfn: int) -> int:
 
 
 @part
+def kept_by_entries(w: Record, pfn: int) -> int:
+    """How many stage-2 entries, present or zapped, rightly pin a guest page: the VMA has it still."""
+    found = 0
+    for gfn in range(w["frames_n"]):
+        if vma_has(w, gfn, pfn):
+            for root in range(2):
+                entry = spte(w, gfn, root)
+                if entry["bits"] & (SPTE_PRESENT | SPTE_ZAPPED) and entry["pfn"] == pfn:
+                    found += 1
+    return found
+
+
+@part
 def accounted(w: Record, pfn: int) -> int:
     """How many references to a page are explained: the file's, the host page table's, pins, an LRU batch."""
     p = page(w, pfn)
-    found = max(p["pins"], consumers_of(w, pfn))
+    found = consumers_of(w, pfn)
+    if p["flags"] & PG_GUEST:
+        found += kept_by_entries(w, pfn)
     if p["state"] == PAGE_FILE and file_has(w, p["index"], pfn):
         found += 1
     for gfn in range(w["frames_n"]):
