@@ -211,7 +211,7 @@ ACTOR = np.dtype(
         ("target", "i8"),  # page a migration copies to
         ("gathered", "i8"),  # pages taken out of the host page table and not freed yet, by first page
         ("error", "i8"),  # errno of an unwinding exit
-        ("done", "i8"),  # pages a prefault has finished
+        ("done", "i8"),  # pages a prefault has finished; where a failed fallocate stopped
         ("yield_now", "i8"),  # choice of the driver: this zap yields
         # what it holds
         ("srcu", "i8"),  # SRCU read lock depth

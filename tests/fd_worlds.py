@@ -1,24 +1,23 @@
-"""Small worlds of designs whose private memory is a shmem file: pages counted from outside, actors run row by row."""
+"""Small worlds of designs whose private memory is a shmem file, and their pages counted from outside."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import consistency
 import numpy as np
-from small_worlds import Machine, operation
+from small_worlds import Machine
+from stepping import Turns
 
 from gmembench.core.hardware.none import HARDWARE
-from gmembench.core.outcomes import AGAIN, BLOCKED, NEXT
+from gmembench.core.judges import check_world
 from gmembench.core.programs import Design, assemble
-from gmembench.core.rows import END
-from gmembench.core.steps.registry import all_steps
-from gmembench.core.world import PAGE_ANON, PAGE_FILE, PAGE_FREE, PG_IN_MAPPING, Geometry, World, actor, head
+from gmembench.core.world import PAGE_ANON, PAGE_FILE, PAGE_FREE, PG_IN_MAPPING, Geometry, World
 
 SHIFT = 2
 """Regions of these worlds have 4 gfns."""
 
 
-def fd_machine(design: Design, size: str = "4K", **changes: Any) -> Machine:
+def shape(design: Design, size: str = "4K", **changes: Any) -> Geometry:
     """Two vCPUs, two host threads, 16 gfns in regions of 4, one memslot. `size` is that of VMA pages and folios."""
     order = SHIFT if size == "2M" else 0
     parts: dict[str, Any] = {
@@ -32,7 +31,22 @@ def fd_machine(design: Design, size: str = "4K", **changes: Any) -> Machine:
         "shared_order": order,
         "private_order": order if size in design.private_sizes else 0,
     }
-    return Machine(assemble(design, HARDWARE), Geometry(**(parts | changes)))
+    return Geometry(**(parts | changes))
+
+
+def fd_machine(design: Design, size: str = "4K", **changes: Any) -> Machine:
+    """A design that runs operation by operation."""
+    return Machine(assemble(design, HARDWARE), shape(design, size, **changes))
+
+
+def fd_turns(design: Design, size: str = "4K", **changes: Any) -> Turns:
+    """A design whose actors take turns."""
+    return Turns(assemble(design, HARDWARE), shape(design, size, **changes))
+
+
+def violations(world: World) -> set[str]:
+    """Names of the invariants that a state breaks while actors are under way."""
+    return {found.invariant for found in check_world(world) if found.when == "state"}
 
 
 def folios(world: World) -> dict[int, int]:
@@ -79,49 +93,3 @@ def page_faults(world: World) -> Iterator[str]:
         if (p["state"], p["refs"]) != (PAGE_ANON, 1):
             yield f"page of the VMA at gfn {gfn}: {p}"
     yield from consistency.counters(world, len(private), len(host), len(private.keys() & host.keys()))
-
-
-class Interleaved:
-    """Actors that run row by row, in the order that a test chooses. Only for interpreted steps."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.code, self.world = machine.code, machine.world
-        self.at: dict[int, int] = {}
-        self._header = head(self.world.buffer)
-        self._names = [item.name for item in self.code.info]
-
-    def begin(self, program: str, number: int, gfn: int = 0, count: int = 1, **flags: bool) -> None:
-        """Hand an actor an operation; it stands at the first row of the program."""
-        op = operation(program, number, gfn, count, **flags)[0]
-        a = actor(self._header, number)
-        a["first"] = a["gfn"] = op["gfn"]
-        a["end"] = op["gfn"] + op["count"]
-        a["flags"], a["wanted_slot"] = op["flags"], op["slot"]
-        for name in ("result", "error", "done"):
-            a[name] = 0
-        self.at[number] = int(self.code.entries[op["program"]])
-
-    def row(self, number: int) -> str:
-        """The row at which an actor stands; "" when it is done."""
-        return self._names[self.at[number]] if self.at[number] != END else ""
-
-    def step(self, number: int) -> bool:
-        """Run one row of an actor; False if it is blocked."""
-        row = self.code.rows[self.at[number]]
-        outcome = int(all_steps()[row["step"]].function(self._header, actor(self._header, number), row))
-        if outcome == BLOCKED:
-            return False
-        if outcome == NEXT and not row["jump"]:
-            self.at[number] += 1
-        else:
-            self.at[number] = int(self.code.targets[self.at[number], outcome])
-        assert outcome != AGAIN or self.at[number] != END
-        return True
-
-    def run(self, number: int, until: str = "", limit: int = 2000) -> None:
-        """Run an actor until it stands at a row, or is done; it must not be blocked."""
-        for _ in range(limit):
-            if self.row(number) == until:
-                return
-            assert self.step(number), f"actor {number} is blocked at {self.row(number)}"
-        raise AssertionError(f"actor {number} is still at {self.row(number)} after {limit} rows")

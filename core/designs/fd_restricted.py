@@ -137,7 +137,30 @@ SLOT_CREATE = blocks.slot_create(
     ),
 )
 
-SLOT_DELETE = blocks.slot_delete(blocks.zap_slot_leaves(), UNBIND, blocks.beside_zap("slot"))
+
+def evict(done: str) -> blocks.Rows:
+    """The shmem inode goes with its last reference: its folios are removed, and nobody is told."""
+    return (
+        row("evict.remove_folio", {"none": done}, step="shmem.evict_folio"),
+        hook("reclaim", p="evict"),
+        row("evict.put_folio", {"again": "evict.remove_folio"}, step="shmem.free_folio"),
+    )
+
+
+SLOT_DELETE = blocks.slot_delete(
+    blocks.zap_slot_leaves(),
+    (*UNBIND, row("slot.put_file", {"none": "L_free"}, step="fd.put_slot_file"), *evict("L_free")),
+    blocks.beside_zap("slot"),
+)
+
+CLOSE = blocks.program(
+    "close",
+    (row("file.put", {"none": "END", "busy": "END"}, step="fd.close_file"),),
+    evict("END"),
+)
+
+POISON = blocks.poison((row("mf.error", {"next": "L_put"}, step="rm.error", at="L_file"),))
+"""KVM is told and sends SIGBUS to whoever found the error (restricted_error_remove_page). Nothing is zapped."""
 
 TEARDOWN = blocks.program(
     "teardown",
@@ -147,9 +170,7 @@ TEARDOWN = blocks.program(
         *UNBIND,
         row("teardown.free_slot", {"next": "teardown.next_slot"}, step="slot.free", at="L_free"),
         row("teardown.put_file", at="L_close", site="restrictedmem_release"),
-        row("evict.remove_folio", {"none": "L_freed"}, step="shmem.evict_folio"),
-        hook("reclaim"),
-        row("evict.put_folio", {"again": "evict.remove_folio"}, step="shmem.free_folio"),
+        *evict("L_freed"),
         row("teardown.free_file", at="L_freed", site="restrictedmem_release"),
     ),
 )
@@ -174,6 +195,13 @@ FINDINGS = (
         "c72ceafbd12c (mm: Introduce AS_INACCESSIBLE for encrypted/confidential memory), which stopped just that",
         ("snp", "tdx"),
     ),
+    Finding(
+        "OBJ",
+        "The binding is stored before the memslot is prepared: a punch finds a memslot that is not ready.",
+        "S creates a memslot; H punches its range while S has bound it and not yet allocated what KVM keeps for it.",
+        "kvm_restrictedmem_bind before kvm_set_memslot in v10; the shape of 3fe5d2944e5a in guest_memfd",
+        ("none", "tdx", "snp"),
+    ),
 )
 
 NOT_IN_2022 = {
@@ -194,6 +222,8 @@ DESIGN = replace(
         "allocate": ALLOCATE,
         "slot_create": SLOT_CREATE,
         "slot_delete": SLOT_DELETE,
+        "close": CLOSE,
+        "poison": POISON,
         "teardown": TEARDOWN,
     },
     not_applicable=NOT_IN_2022,

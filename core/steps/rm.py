@@ -1,6 +1,6 @@
 """restrictedmem: a file that hides a shmem file and tells KVM before it changes (mm/restrictedmem.c, v10, 2022)."""
 
-from gmembench.core.errno import EINVAL
+from gmembench.core.errno import EINVAL, SIGBUS
 from gmembench.core.outcomes import BLOCKED, BUSY, NEXT, NONE, OTHER
 from gmembench.core.parts.memslots import enter_slot, next_binding
 from gmembench.core.steps.registry import step
@@ -79,4 +79,11 @@ def check_free(w: Record, a: Record, r: Record) -> int:
         if cache(w, index)["slot"] != 0:
             a["result"] = EINVAL
             return BUSY
+    return NEXT
+
+
+@step("kvm-invalidate", "callback", "kvm_restrictedmem_error")
+def error(w: Record, a: Record, r: Record) -> int:
+    """Send SIGBUS to the task in hand. The guest's entry stays, and so does the page in the file."""
+    a["result"] = SIGBUS
     return NEXT

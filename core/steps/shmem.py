@@ -127,7 +127,7 @@ def next_index(w: Record, a: Record, r: Record) -> int:
 def allocation_failed(w: Record, a: Record, r: Record) -> int:
     """An allocation that ran out of memory begins to take back what it added."""
     a["result"] = ENOMEM
-    a["walk_end"] = a["index"]
+    a["done"] = a["index"]
     a["index"] = a["first"]
     return NEXT
 
@@ -135,7 +135,7 @@ def allocation_failed(w: Record, a: Record, r: Record) -> int:
 @step("backing", "lock", "shmem_undo_range", ("none",))
 def find_added(w: Record, a: Record, r: Record) -> int:
     """Find and lock the next folio of a failed allocation that is not uptodate: one that the allocation added."""
-    index, end = a["index"], a["walk_end"]
+    index, end = a["index"], a["done"]
     while index < end:
         index = next_folio(w, index, end)
         if index < end:

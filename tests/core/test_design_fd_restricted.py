@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from fd_worlds import Interleaved, faults, fd_machine, folios
+from fd_worlds import faults, fd_machine, fd_turns, folios, violations
 from small_worlds import H0, H1, V0, V1, Machine
 
 from gmembench.core.designs.fd_restricted import AS_POSTED, DESIGN, RETRIES_WITHOUT_MEMORY
-from gmembench.core.jit import INTERPRETED
 from gmembench.core.world import (
     CONTENT_DATA,
     CONTENT_JUNK,
@@ -18,7 +17,6 @@ from gmembench.core.world import (
 )
 
 BOTH_SIZES = pytest.mark.parametrize("size", ["4K", "2M"])
-ROW_BY_ROW = pytest.mark.skipif(not INTERPRETED, reason="runs steps one by one, which compiled ones are not made for")
 
 
 def private_machine(size: str = "4K", **changes: object) -> Machine:
@@ -286,6 +284,40 @@ def test_teardown_frees_every_page(size: str) -> None:
     assert faults(m.world, torn_down=True) == []
 
 
+@BOTH_SIZES
+def test_memslots_hold_the_file(size: str) -> None:
+    """Closing the descriptor ends the VMM's calls, not the guest's memory; the last memslot takes the folios along."""
+    m = private_machine(size)
+    m.do("access", V0, 2, write=True)
+    held = folios(m.world)
+    assert (m.do("close", H0), folios(m.world)) == ("OK", held)
+    assert (m.do("punch", H0, 2), m.do("allocate", H0, 2), m.do("close", H0)) == ("EBADF",) * 3
+    m.do("access", V1, 2)
+    assert content(m, V1) == (CONTENT_DATA, 1)
+    assert m.do("slot_delete", H0) == "OK"
+    assert (folios(m.world), m.world["private_pages"]) == ({}, 0)
+    assert m.do("slot_create", H0, 0, 16) == "EBADF"
+    assert m.do("teardown", H0) == "OK"
+    assert m.world["free_pages"] == len(m.world.arrays["pages"]) - 1
+
+
+def test_closing_a_file_without_memslots_frees_its_folios() -> None:
+    """No memslot holds the file: its folios go when the descriptor does."""
+    m = private_machine("2M")
+    m.do("access", V0, 0, 8, write=True)
+    m.do("slot_delete", H0)
+    assert (m.do("close", H0), m.hits("close.evict.remove_folio"), folios(m.world)) == ("OK", 3, {})
+
+
+def test_a_poisoned_page_stays_mapped() -> None:
+    """Of an error KVM learns with a signal only: the entry stays, and the guest reads on."""
+    m = private_machine()
+    m.do("access", V0, 2, write=True)
+    pfn = m.mapped(2)
+    assert m.do("poison", H0, 2, private=True) == "SIGBUS"
+    assert (m.mapped(2), m.hits("poison.mf.error"), m.do("access", V0, 2)) == (pfn, 1, "OK")
+
+
 def test_there_is_no_prefault_in_2022() -> None:
     """The program is missing with its reason; what guest-memfd has besides is there."""
     assert set(DESIGN.not_applicable) >= {"prefault"}
@@ -302,39 +334,45 @@ def test_as_posted_the_guest_reads_what_another_process_left() -> None:
         assert content(m)[0] == read
 
 
-@ROW_BY_ROW
 def test_as_posted_a_fault_without_memory_never_ends() -> None:
     """Every 'no memory' is answered with a retry: the vCPU is back where it was, for ever."""
     for design, ends in ((RETRIES_WITHOUT_MEMORY, False), (DESIGN, True)):
-        m = fd_machine(design, pages=1)
-        m.do("convert", H0, 0, 2, private=True)
-        m.do("access", V0, 0)
-        actors = Interleaved(m)
-        actors.begin("access", V0, 1)
+        t = fd_turns(design, pages=1)
+        t.do(H0, "convert", 0, 2, private=True)
+        t.do(V0, "access", 0)
+        t.start(V0, "access", 1)
         for _ in range(1000):
-            if actors.row(V0):
-                actors.step(V0)
-        assert (actors.row(V0) == "") is ends
+            if t.row(V0):
+                t.step(V0)
+        assert (t.row(V0) == "") is ends
 
 
-@ROW_BY_ROW
 def test_a_partial_punch_leaves_a_hole_that_a_neighbour_maps() -> None:
     """The predicted finding: a fault on a gfn outside the punched part maps the whole folio, then the part is freed."""
-    m = private_machine("2M")
-    m.do("access", V0, 0, 4, write=True)
-    pfn = int(m.world.arrays["cache"]["pfn"][0])
-    actors = Interleaved(m)
-    actors.begin("punch", H0, 0)
-    actors.run(H0, "punch.start.flush_wait")
-    m.world.arrays["actors"]["mode"][V0] = m.world.arrays["actors"]["kicked"][V0] = 0
-    actors.run(H0, "punch.lock_inode")
-    actors.begin("access", V0, 1)
-    actors.run(V0)
-    assert entry(m.world, 0) == SPTE_PRESENT | SPTE_HUGE
-    actors.run(H0)
-    assert m.mapped(0) == pfn
-    assert m.world.arrays["pages"]["state"][pfn] == PAGE_FREE
+    t = fd_turns(DESIGN, "2M")
+    t.do(H0, "convert", 0, 16, private=True)
+    t.do(V0, "access", 0, 4, write=True)
+    pfn = int(t.world.arrays["cache"]["pfn"][0])
+    t.start(H0, "punch", 0)
+    assert t.run(H0, "punch.lock_inode") == "punch.lock_inode"
+    t.do(V0, "access", 1)
+    assert entry(t.world, 0) == SPTE_PRESENT | SPTE_HUGE
+    assert violations(t.world) == set()
+    assert t.run(H0) == ""
+    assert t.world.arrays["pages"]["state"][pfn] == PAGE_FREE
     assert DESIGN.findings[0].invariant == "UAF-MAP"
+    assert "UAF-MAP" in violations(t.world)
+
+
+def test_a_binding_is_there_before_the_memslot_is_ready() -> None:
+    """The predicted finding: a punch while a memslot is being made meets an object that is not prepared."""
+    t = fd_turns(DESIGN, slots=())
+    t.start(H0, "slot_create", 0, 16)
+    assert t.run(H0, "slot_create.slot.lock_arch") == "slot_create.slot.lock_arch"
+    assert violations(t.world) == {"OBJ"}
+    assert t.run(H0) == ""
+    assert violations(t.world) == set()
+    assert "OBJ" in {finding.invariant for finding in DESIGN.findings}
 
 
 @BOTH_SIZES
