@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # naive.py, small_worlds.py, consistency.py
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmarks", "core", "inject", "reports", "gmembench")
 FILES = ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "tox.ini")

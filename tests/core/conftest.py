@@ -1,14 +1,11 @@
-"""What the tests of the core share: where naive.py lies, and how many examples hypothesis tries."""
+"""What the tests of the core share: how many examples hypothesis tries, and how golden data are written."""
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # naive.py, small_worlds.py, consistency.py
 
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "gmembench-hypothesis"))
 
