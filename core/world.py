@@ -225,6 +225,7 @@ ACTOR = np.dtype(
         ("tlb_generation", "i8"),
         ("entered_epoch", "i8"),  # TD epoch at the last entry
         ("same_faults", "i8"),  # faults in a row on one gfn: zero-step mitigation
+        ("denied", "i8"),  # the last exit was a fault by the owner table
         # what it just did, for invariants that judge a use; they clear it
         ("used", "i8"),  # 1: the page `pfn` was read or written as gfn - 1; 2: by the host's kernel or a device
         # what the operation came to

@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from small_worlds import DESIGNS, Machine, geometry
+from small_worlds import ALL_DESIGNS, H0, H1, V0, Machine, geometry
 
 from gmembench.core.catalog import load_hardware
 from gmembench.core.programs import Code, Design, Hardware, assemble, with_hardware
@@ -20,7 +20,7 @@ def hardware(kind: str) -> Hardware:
 @cache
 def encrypted_code(design: str, kind: str) -> Code:
     """The rows of a shipped design on a kind of hardware."""
-    return assemble(DESIGNS[design], hardware(kind))
+    return assemble(ALL_DESIGNS[design], hardware(kind))
 
 
 def on_hardware(kind: str, design: str = "guest-memfd", code: Code | None = None, **changes: Any) -> Machine:
@@ -32,7 +32,7 @@ def on_hardware(kind: str, design: str = "guest-memfd", code: Code | None = None
 
 def expanded(design: str, kind: str) -> Design:
     """A design whose programs have the hardware's rows already, to be edited."""
-    d = DESIGNS[design]
+    d = ALL_DESIGNS[design]
     return d.edited(d.name, **{name: with_hardware(p, hardware(kind)) for name, p in d.programs.items()})
 
 
@@ -56,3 +56,20 @@ def sept_faults(world: World) -> list[str]:
     if (world.arrays["pages"]["flags"] & PG_KEY_DIRTY).any():
         found.append("cache lines are dirty under the key of the TD")
     return found
+
+
+ANY = ("access", "prefault", "convert", "punch", "allocate", "host_access", "numa_zap", "slot", "reuse")
+
+
+def any_operation(m: Machine, random: np.random.Generator) -> str:
+    """Run one operation of any program of guest-memfd on any gfns; its name."""
+    name = str(random.choice(ANY))
+    gfn, count = int(random.integers(0, 12)), int(random.integers(1, 5))
+    flags = {"write": bool(random.integers(2)), "private": bool(random.integers(2))}
+    vcpu, host = int(random.integers(V0, H0)), int(random.integers(H0, H1 + 1))
+    if name == "slot":
+        m.do("slot_delete", host)
+        m.do("slot_create", host, 0, 16)
+    else:
+        m.do(name, vcpu if name in ("access", "prefault") else host, gfn, count, **flags)
+    return name

@@ -122,6 +122,7 @@ HARDWARE = Hardware(
         "enter.decode": "tdx.decode",
         "guest.translate": "tdx.translate",
         "prefault.load_root": "gpa.prefault_root",
+        "populate.find_slot": "tdx.refuse_populate",
         "prefault.check_result": "tdx.check_prefault",
         "zap.gfn": "tdx.zap",
         "convert.store_attr": "tdx.store_attr",

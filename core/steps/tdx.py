@@ -1,6 +1,6 @@
 """KVM's part of TDX, and what a vCPU of a TD does (tdx.c, tdp_mmu.c: the mirror of the secure EPT)."""
 
-from gmembench.core.errno import EIO, VM_DEAD
+from gmembench.core.errno import EINVAL, EIO, VM_DEAD
 from gmembench.core.outcomes import (
     ABSENT,
     AGAIN,
@@ -14,6 +14,7 @@ from gmembench.core.outcomes import (
     KILLED,
     LOST,
     NEXT,
+    NONE,
     PENDING,
     SAME,
     SHARED,
@@ -266,6 +267,13 @@ def bug(w: Record, a: Record, r: Record) -> int:
     w["vm_dead"] = 1
     w["tdx_zap_wait"] = 0
     return NEXT
+
+
+@step("kvm-memslot", "check", "tdx_vcpu_init_mem_region", ("none",))
+def refuse_populate(w: Record, a: Record, r: Record) -> int:
+    """Initial data can be given to a TD only before it is finalised, and this TD runs."""
+    a["error"] = EINVAL
+    return NONE
 
 
 @step("kvm-attributes", "state", "kvm_vm_set_mem_attributes")

@@ -7,7 +7,7 @@ from typing import Any
 import consistency
 import numpy as np
 import pytest
-from encrypted import encrypted_code, expanded, hardware, on_hardware, owned, sept_faults
+from encrypted import any_operation, encrypted_code, expanded, hardware, on_hardware, owned, sept_faults
 from small_worlds import H0, H1, V0, V1, Machine
 from stepper import Stepper
 
@@ -428,22 +428,6 @@ def test_unblock_waits_for_track_and_keeps_the_content() -> None:
 
 
 # --- any sequence ---
-
-PROGRAMS = ("access", "prefault", "convert", "punch", "allocate", "host_access", "numa_zap", "slot", "reuse")
-
-
-def any_operation(m: Machine, random: np.random.Generator) -> str:
-    """Run one operation of any program on any gfns; its name."""
-    name = str(random.choice(PROGRAMS))
-    gfn, count = int(random.integers(0, 12)), int(random.integers(1, 5))
-    flags = {"write": bool(random.integers(2)), "private": bool(random.integers(2))}
-    vcpu, host = int(random.integers(V0, H0)), int(random.integers(H0, H1 + 1))
-    if name == "slot":
-        m.do("slot_delete", host)
-        m.do("slot_create", host, 0, 16)
-    else:
-        m.do(name, vcpu if name in ("access", "prefault") else host, gfn, count, **flags)
-    return name
 
 
 @pytest.mark.parametrize("seed", range(12))

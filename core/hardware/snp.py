@@ -1,0 +1,74 @@
+"""SNP: the CPU's owner table (RMP) says which pages are the guest's; the guest validates its pages.
+
+One root holds private and shared entries. A page is assigned when a fault takes it from the file, under the folio
+lock, and taken back when it leaves the page cache. A zap changes nothing of that: the page keeps its content. An access
+that the owner table denies is a fault of its own kind. Order of Linux 7.3 (arch/x86/kvm/svm/sev.c).
+"""
+
+from gmembench.core.programs import Hardware, Row, row
+from gmembench.core.steps.rmp import WHOLE_FOLIO
+from gmembench.core.world import HARDWARE_SNP
+
+Rows = tuple[Row, ...]
+
+ZAP_RANGE = "kvm_zap_gfn_range"
+
+ASSIGN = (
+    row("rmp_lookup", {"none": "rmp_assign", "hit": "@next", "next": "@next"}, step="rmp.lookup"),
+    row("rmp_assign", {"overlap": "rmp_assign", "refused": "@fail"}, step="rmp.assign"),
+)
+"""sev_gmem_prepare: the folio is locked."""
+
+TAKE_BACK = (
+    row("rmp_lookup", {"none": "@next", "hit": "rmp_share"}, step="rmp.lookup", value=WHOLE_FOLIO),
+    row("rmp_psmash", {"busy": "rmp_psmash", "refused": "rmp_share"}, step="rmp.psmash"),
+    row("rmp_share", {"overlap": "rmp_share", "refused": "rmp_warn"}, step="rmp.share"),
+    row("rmp_clflush", {"next": "@next"}, step="rmp.clflush"),
+    row("rmp_warn", {"next": "@next"}, step="snp.warn"),
+)
+"""sev_gmem_invalidate: the folio is out of the page cache, references may be left."""
+
+ACCEPT = (row("pvalidate", {"next": "@back", "absent": "@exit"}, step="rmp.pvalidate"),)
+
+DENIED = (
+    row("rmp_check_private", {"mismatch": "@back"}, step="snp.check_private"),
+    row("rmp_lookup_slot", step="fault.lookup_slot"),
+    row("rmp_get_page", {"none": "@back"}, step="snp.get_page"),
+    row("rmp_lookup", {"none": "L_put_page", "hit": "L_put_page"}, step="rmp.lookup"),
+    row("rmp_psmash", {"busy": "rmp_psmash", "refused": "rmp_relookup"}, step="rmp.psmash"),
+    row("rmp_begin_zap", {"none": "L_put_page"}, step="snp.begin_zap", at="L_smashed"),
+    row("rmp_lock_mmu", step="mmu.lock", place="kvm-invalidate", site=ZAP_RANGE),
+    row("rmp_count_inc", step="inval.count_inc"),
+    row("rmp_range_reset", step="inval.range_reset"),
+    row("rmp_range_add", step="inval.range_add", at="L_range"),
+    row("rmp_zap", {"slot": "L_range", "external": "rmp_zap"}, step="zap.gfn"),
+    row("rmp_flush_request", {"clean": "L_zapped"}, step="flush.request"),
+    row("rmp_flush_wait", step="flush.wait"),
+    row("rmp_seq_bump", step="inval.seq_bump", at="L_zapped"),
+    row("rmp_count_dec", step="inval.count_dec"),
+    row("rmp_unlock_mmu", step="mmu.unlock", place="kvm-invalidate", site=ZAP_RANGE),
+    row("rmp_put_page", {"next": "@back"}, step="snp.put_page", at="L_put_page"),
+    row("rmp_relookup", {"none": "L_put_page", "hit": "L_put_page", "next": "L_smashed"}, step="rmp.lookup"),
+)
+"""sev_handle_rmp_fault (sev.c:5032-5123): an entry of 2M that the guest uses by 4K is split, and mapped anew by 4K."""
+
+HARDWARE = Hardware(
+    "snp",
+    (__doc__ or "").strip(),
+    separate_roots=False,
+    classify="gpa.classify",
+    hooks={
+        "assign": ASSIGN,
+        "reclaim": TAKE_BACK,
+        "make_shared": TAKE_BACK,
+        "accept": ACCEPT,
+        "denied": DENIED,
+    },
+    steps={
+        "enter.decode": "snp.decode",
+        "fault.try_fast": "snp.try_fast",
+        "guest.translate": "snp.translate",
+        "prefault.load_root": "gpa.prefault_root",
+    },
+    number=HARDWARE_SNP,
+)
