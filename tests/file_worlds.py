@@ -38,6 +38,7 @@ def shape_of(design: Design, **changes: Any) -> Geometry:
         "one_copy": design.one_copy,
         "gmem_only": design.gmem_only,
         "init_private": design.init_private,
+        "private_order": 2 if design.private_sizes == ("1G",) else 0,
     }
     parts |= changes
     return Geometry(**{"slots": ((0, parts["gfns"]),)} | parts)
@@ -99,6 +100,11 @@ def free_of(world: World) -> list[int]:
     return found
 
 
+def pages_of(world: World) -> int:
+    """Pages that can be allocated at all: page 0 is none, and behind a pool of 1G one is left over."""
+    return len(world.arrays["pages"]) - 1 - int(world["private_order"] > world["region_shift"])
+
+
 def account(world: World) -> list[str]:
     """What is wrong with the pages of a world at rest; empty if nothing is. Pins are told by their count."""
     wrong: list[str] = []
@@ -109,7 +115,7 @@ def account(world: World) -> list[str]:
         guest_of(world),
         free_of(world),
     )
-    if sorted([*free, *file.values()]) != list(range(1, len(table))):
+    if sorted([*free, *file.values()]) != list(range(1, pages_of(world) + 1)):
         wrong.append(f"a page is lost or used twice: free {sorted(free)}, file {file}")
     if len(free) != world["free_pages"]:
         wrong.append(f"{len(free)} pages are free, {world['free_pages']} are counted")
@@ -117,9 +123,10 @@ def account(world: World) -> list[str]:
         wrong.append(f"{world['private_pages']} pages in the file are counted, {len(file)} are there")
     wrong += [f"free page {pfn}: {table[pfn]}" for pfn in free if table["state"][pfn] != PAGE_FREE]
     for index, pfn in file.items():
-        p, head = table[pfn], table[pfn - (index & ((1 << _order(world, pfn)) - 1))]
+        tail = index & ((1 << _order(world, pfn)) - 1)
+        p, head = table[pfn], table[pfn - tail]
         refs = 1 + (index in host) + int(p["flags"] & PG_LRU_BATCH != 0) + int(head["pins"])
-        if (p["state"], int(head["refs"]), p["lock"], p["index"]) != (PAGE_FILE, refs, 0, index):
+        if (head["state"], int(head["refs"]), head["lock"], head["index"]) != (PAGE_FILE, refs, 0, index - tail):
             wrong.append(f"page {pfn} of index {index}, {refs} references expected: {p}")
     wrong += [f"the host maps {pfn} at {gfn}" for gfn, pfn in host.items() if file.get(gfn) != pfn]
     wrong += [f"the guest maps {pfn} at {gfn}" for gfn, pfn in guest.items() if file.get(gfn) != pfn]

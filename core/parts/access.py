@@ -84,8 +84,15 @@ def tell_emptied(w: Record, gfn: int, zero: int) -> None:
 @part
 def tell_punched(w: Record, a: Record, zero: int) -> None:
     """Tell the oracle that the range was emptied: the copy that the flag `zero` names reads zero from now on."""
+    tell_punched_until(w, a, a["end"], zero)
+
+
+@part
+def tell_punched_until(w: Record, a: Record, end: int, zero: int) -> None:
+    """Tell the oracle that a request is over, and that the range was emptied up to a gfn."""
     for gfn in range(a["first"], min(a["end"], w["frames_n"])):
-        tell_emptied(w, gfn, zero)
+        if gfn < end:
+            tell_emptied(w, gfn, zero)
         f = frame(w, gfn)
         if f["punches"] != 0:
             f["punches"] = f["punches"] - 1

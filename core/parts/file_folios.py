@@ -7,7 +7,7 @@ from gmembench.core.parts.policy import node_of
 from gmembench.core.parts.pool import account_double, account_private, put_page, take_page
 from gmembench.core.parts.vma import host_backed
 from gmembench.core.views import Record
-from gmembench.core.world import PAGE_FILE, PG_IN_MAPPING, PG_LRU_BATCH, cache, page
+from gmembench.core.world import HPTE_NONE, PAGE_FILE, PG_IN_MAPPING, PG_LRU_BATCH, cache, frame, page
 
 
 @part
@@ -48,3 +48,13 @@ def drain_batch(w: Record, pfn: int) -> bool:
     p["flags"] = p["flags"] & ~PG_LRU_BATCH
     put_page(w, pfn)
     return True
+
+
+@part
+def clear_host_pte(w: Record, gfn: int) -> None:
+    """Clear the host PTE of a file's page and drop its reference: the page cache has one until after the flush."""
+    f = frame(w, gfn)
+    if f["hpte"] != HPTE_NONE:
+        put_page(w, f["hpfn"])
+        f["hpte"] = HPTE_NONE
+        f["hpfn"] = 0

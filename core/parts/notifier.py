@@ -10,9 +10,9 @@ from gmembench.core.parts.vma import hpte_gfn
 from gmembench.core.views import Record
 from gmembench.core.world import HPTE_HUGE, frame
 
-OF_OPERATION, OF_GFN, OF_REGION, OF_START = 0, 1, 2, 3
-"""Whose range: the operation's, the page or block of the gfn in hand, the region that begins there, or the same as at
-the notification's start, whatever has become of the page."""
+OF_OPERATION, OF_GFN, OF_REGION, OF_START, OF_FOLIO = 0, 1, 2, 3, 4
+"""Whose range: the operation's, the page or block of the gfn in hand, the region that begins there, the same as at
+the notification's start, whatever has become of the page, or the folio of the file that begins there."""
 
 
 @part
@@ -20,7 +20,7 @@ def notified_start(w: Record, a: Record, whose: int) -> int:
     """First gfn of the notified range."""
     if whose == OF_OPERATION:
         return a["first"] if w["shared_order"] == 0 else region_head(w, a["first"])
-    if whose == OF_REGION:
+    if whose in (OF_REGION, OF_FOLIO):
         return a["gfn"]
     if whose == OF_START:
         return a["notified"]
@@ -37,6 +37,8 @@ def notified_end(w: Record, a: Record, whose: int) -> int:
         return a["notified_end"]
     if whose == OF_REGION:
         return a["gfn"] + (1 << w["region_shift"])
+    if whose == OF_FOLIO:
+        return a["gfn"] + (1 << w["private_order"])
     start = notified_start(w, a, whose)
     if frame(w, start)["hpte"] & HPTE_HUGE:
         return start + (1 << w["region_shift"])

@@ -3,6 +3,7 @@
 from gmembench.core.errno import SIGBUS
 from gmembench.core.outcomes import AGAIN, NEXT, UNMAPPED
 from gmembench.core.outcomes import SIGBUS as TO_SIGBUS
+from gmembench.core.parts.file_folios import clear_host_pte
 from gmembench.core.parts.notifier import OF_GFN
 from gmembench.core.parts.pool import put_page
 from gmembench.core.steps.registry import step
@@ -76,11 +77,7 @@ def clear_pte(w: Record, a: Record, r: Record) -> int:
 
     Operand `value` 1: only of the gfn in hand, not of the operation's range.
     """
-    f = frame(w, a["gfn"])
-    if f["hpte"] != HPTE_NONE:
-        put_page(w, f["hpfn"])
-        f["hpte"] = HPTE_NONE
-        f["hpfn"] = 0
+    clear_host_pte(w, a["gfn"])
     if r["value"] == OF_GFN:
         return NEXT
     a["gfn"] += 1

@@ -5,7 +5,8 @@ from gmembench.core.operations import PRIVATE
 from gmembench.core.outcomes import AGAIN, BUSY, DONE, NEXT, NONE, SHARED, SIGBUS
 from gmembench.core.parts.attributes import wanted_attr
 from gmembench.core.parts.file_folios import add_folio, drain_batch
-from gmembench.core.parts.folio_range import file_end, next_folio_index
+from gmembench.core.parts.folio_range import file_end
+from gmembench.core.parts.folios import next_folio as next_indexed_folio
 from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.memslots import begin_walk
 from gmembench.core.steps.registry import step
@@ -60,7 +61,7 @@ def choose(w: Record, a: Record, r: Record) -> int:
 @step("kvm-attributes", "check", "kvm_gmem_is_safe_for_conversion", ("busy",))
 def check_refs(w: Record, a: Record, r: Record) -> int:
     """The next folio of the range must be held by the page cache alone: not mapped, not pinned, not referenced."""
-    a["index"] = next_folio_index(w, a["index"], file_end(w, a))
+    a["index"] = next_indexed_folio(w, a["index"], file_end(w, a))
     if a["index"] >= file_end(w, a):
         return NEXT
     h = page(w, block_head(w, cache(w, a["index"])["pfn"]))
@@ -94,7 +95,7 @@ def busy(w: Record, a: Record, r: Record) -> int:
 @step("kvm-attributes", "state", "__kvm_gmem_set_attributes", ("none",))
 def next_folio(w: Record, a: Record, r: Record) -> int:
     """Find the next folio of the range, which the hardware is to take back. To private all were passed before."""
-    a["index"] = next_folio_index(w, a["index"], file_end(w, a))
+    a["index"] = next_indexed_folio(w, a["index"], file_end(w, a))
     if a["index"] >= file_end(w, a):
         return NONE
     a["pfn"] = cache(w, a["index"])["pfn"]
@@ -114,6 +115,7 @@ def store_attr(w: Record, a: Record, r: Record) -> int:
     """Store the attribute of the whole range at once: it is one range of the maple tree."""
     for gfn in range(a["first"], a["end"]):
         frame(w, gfn)["attr"] = wanted_attr(a)
+    a["index"] = a["first"]
     return NEXT
 
 
