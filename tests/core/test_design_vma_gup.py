@@ -7,6 +7,7 @@ import pytest
 from small_worlds import ALL_DESIGNS, H0, H1, V0, V1, Machine, geometry, machine
 
 from gmembench.core.hardware.none import HARDWARE
+from gmembench.core.judges import check_world
 from gmembench.core.programs import Program, assemble
 from gmembench.core.world import (
     CONTENT_ZERO,
@@ -212,6 +213,7 @@ def test_finding_a_punch_leaves_the_private_page_pinned() -> None:
     assert page_of(m, pfn) == (PAGE_ANON, 1, 1)
     assert m.world["private_pages"] == 0
     assert m.world["free_pages"] == len(m.world.arrays["pages"]) - 2
+    assert [found.invariant for found in check_world(m.world)] == ["2X"]
 
 
 def test_finding_the_next_fault_brings_another_page() -> None:
