@@ -28,10 +28,9 @@ def check_node(w: Record, a: Record, r: Record) -> int:
 
     So does one whose PTE went since the walk: do_numa_page compares it under the page table's lock.
     """
-    at = hpte_gfn(w, a["gfn"])
-    if at < 0:
+    if host_pfn(w, a["gfn"]) == 0:
         return SAME
-    p = page(w, frame(w, at)["hpfn"])
+    p = page(w, frame(w, hpte_gfn(w, a["gfn"]))["hpfn"])
     if p["order"] != 0 or p["node"] == (a["wanted_slot"] if r["value"] == BY_REQUEST else a["node"]):
         return SAME
     return NEXT
