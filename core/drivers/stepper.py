@@ -116,6 +116,7 @@ def step_actor(
         place["row"] = entries[op["program"]]
         place["next"] += 1
         begin(a, op)
+        a["range_slot"] = -1
     a["used"] = 0
     a["yield_now"] = yield_now
     ended = run_chain(w, a, rows, branches, place["row"])

@@ -3,12 +3,13 @@
 A present entry maps private memory exactly where the attribute says private: told by the root where private entries
 have one of their own, else by the page. A gfn has no present entries in both of such roots. A conversion changes the
 attribute only after the entries of the old kind are gone, and keeps faults out until then, so this holds all the time.
-A huge entry over gfns of both kinds is the business of HUGE.
+Where the attribute is the VMA's own flag, it changes before the notification, all under mmap_lock for writing: nothing
+is judged until that is dropped. A huge entry over gfns of both kinds is the business of HUGE.
 """
 
 from gmembench.core.invariant import Invariant, Rule
 from gmembench.core.jit import part
-from gmembench.core.parts.backing import by_page_kind, of_private_kind
+from gmembench.core.parts.backing import by_page_kind, changing_vma, of_private_kind
 from gmembench.core.parts.stage2 import entry_gfn, entry_level, level_gfns
 from gmembench.core.views import Record
 from gmembench.core.world import ATTR_PRIVATE, SPTE_PRESENT, frame, spte
@@ -34,7 +35,7 @@ def entry_of_other_kind(w: Record, gfn: int, root: int) -> bool:
 
 def mapped_as_other_kind(w: Record) -> int:
     """1 + the gfn that is mapped as the other kind, or as both."""
-    if w["private_memory"] == 0:
+    if w["private_memory"] == 0 or changing_vma(w):
         return 0
     for gfn in range(w["frames_n"]):
         for root in range(2):

@@ -1,8 +1,9 @@
 """Metadata of a memslot, a file or the VM is used after it was freed, or before it is ready.
 
-The file's bindings name memslots that are ready, and no memslot object that was freed and used again, which its tag
-tells. A reader inside SRCU that has looked up a memslot finds it alive. A memslot that is in use names no freed file,
-and nobody holds a reference to a freed file.
+The file's bindings name memslots that live, and no memslot object that was freed and used again, which its tag tells.
+A binding of a memslot that is not ready yet does no harm until an invalidation walks into it. A reader inside SRCU that
+has looked up a memslot finds it alive. A memslot that is in use names no freed file, and nobody holds a reference to a
+freed file.
 """
 
 from gmembench.core.invariant import Invariant, Rule
@@ -22,13 +23,24 @@ from gmembench.core.world import (
 
 
 @part
+def walked_into(w: Record, found: int) -> bool:
+    """Whether somebody else than its maker walks over a memslot object."""
+    for i in range(w["actors_n"]):
+        a = actor(w, i)
+        if a["range_slot"] == found and a["new_slot"] != found and a["cursor"] < a["stop"]:
+            return True
+    return False
+
+
+@part
 def bound_to_dead(w: Record) -> int:
-    """1 + the memslot object that a binding names although it is not ready, or is another one by now."""
+    """1 + the memslot object that a binding names although it is gone or another one by now, or used unfinished."""
     for index in range(w["cache_n"]):
         c = cache(w, index)
         if c["slot"] != 0:
             s = slot(w, c["slot"] - 1)
-            if s["life"] != LIFE_READY or s["tag"] != c["tag"]:
+            unfinished = s["life"] == LIFE_BUILDING and not walked_into(w, c["slot"] - 1)
+            if (s["life"] != LIFE_READY and not unfinished) or s["tag"] != c["tag"]:
                 return c["slot"]
     return 0
 

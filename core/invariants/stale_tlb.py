@@ -8,7 +8,15 @@ free, nor behind another gfn.
 
 from gmembench.core.invariant import Invariant, Rule
 from gmembench.core.jit import part
-from gmembench.core.parts.backing import backs, by_page_kind, guest_used, of_private_kind, page_head, vma_has
+from gmembench.core.parts.backing import (
+    backs,
+    by_page_kind,
+    changing_vma,
+    guest_used,
+    of_private_kind,
+    page_head,
+    vma_has,
+)
 from gmembench.core.views import Record
 from gmembench.core.world import ATTR_PRIVATE, PAGE_ANON, PAGE_FREE, frame, page
 
@@ -16,7 +24,7 @@ from gmembench.core.world import ATTR_PRIVATE, PAGE_ANON, PAGE_FREE, frame, page
 @part
 def of_other_kind(w: Record, gfn: int, pfn: int) -> bool:
     """Whether the page is of the kind that the gfn's attribute does not name."""
-    if w["private_memory"] == 0 or not by_page_kind(w, gfn):
+    if w["private_memory"] == 0 or changing_vma(w) or not by_page_kind(w, gfn):
         return False
     return of_private_kind(w, pfn) != (frame(w, gfn)["attr"] & ATTR_PRIVATE != 0)
 

@@ -77,6 +77,12 @@ def by_page_kind(w: Record, gfn: int) -> bool:
 
 
 @part
+def changing_vma(w: Record) -> bool:
+    """Whether the attribute is a flag of the VMA, and the VMA is being changed."""
+    return w["cache_n"] == 0 and w["mmap_writer"] != 0
+
+
+@part
 def of_private_kind(w: Record, pfn: int) -> bool:
     """Whether a page is one that private memory is made of: of the file, or marked as the guest's in the VMA."""
     head = page(w, page_head(w, pfn))

@@ -160,10 +160,13 @@ def unfreeze_spte(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-fault", "check", "tdx_handle_ept_violation", ("shared", "killed"))
 def retry_locally(w: Record, a: Record, r: Record) -> int:
-    """A private fault is tried again without entering the TD, so that zero-step mitigation stays away."""
+    """A private fault that must be retried is, without entering the TD, so that zero-step mitigation stays away.
+
+    Whoever mapped the gfn, this fault or another, the loop ends then.
+    """
     if w["vm_dead"] != 0:
         return KILLED
-    return SHARED if a["is_private"] == 0 else NEXT
+    return SHARED if a["is_private"] == 0 or a["stale"] == 0 else NEXT
 
 
 @step(

@@ -1,0 +1,107 @@
+"""Random interleavings of small worlds: scripts of a seed, and a chooser of the same seed."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from gmembench.core.drivers.fair import finish
+from gmembench.core.drivers.stepper import EXIT, Stepper
+from gmembench.core.judges import Panel
+from gmembench.core.operations import LONG, OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
+from gmembench.core.programs import Code, Design, Hardware
+from gmembench.core.world import Geometry, World
+
+GFNS = 4
+VCPUS = 2
+BURSTS = (1, 1, 2, 5, 20)
+"""How many rows an actor runs before another choice is made, with equal chances."""
+
+LEFT_OUT = ("teardown", "close")
+"""Programs after which nothing else can run."""
+
+FLAGS = {"convert": (0, PRIVATE), "host_pin": (0, WRITE, LONG, LONG | WRITE)}
+
+
+def tiny(design: Design, hardware: Hardware, **changes: object) -> Geometry:
+    """Two vCPUs, two host threads, four gfns in regions of two, a dozen pages on two nodes."""
+    parts: dict[str, object] = {
+        "gfns": GFNS,
+        "vcpus": VCPUS,
+        "host_actors": 2,
+        "slots": ((0, GFNS),),
+        "region_gfns": 2,
+        "tlb_entries": 2,
+        "pages": 12,
+        "nodes": 2,
+        "file": design.file,
+        "private_memory": design.private_memory,
+        "zap_by_root": design.zap_by_root,
+        "one_backing": design.one_backing,
+        "one_copy": design.one_copy,
+        "gmem_only": design.gmem_only,
+        "init_private": design.init_private,
+        "separate_roots": hardware.separate_roots,
+        "hardware": hardware.number,
+        "sept": hardware.sept,
+        "fresh_junk": hardware.fresh_content == "junk",
+        "zap_empties": not hardware.zap_keeps_content,
+    }
+    return Geometry(**{**parts, **changes})  # type: ignore[arg-type]  # fields by name
+
+
+def operation(program: str, actor: int, gfn: int = 0, count: int = 1, flags: int = 0, slot: int = 0) -> np.ndarray:
+    """One operation, as an array of one OPERATION."""
+    return np.array([(0, gfn, count, 0, PROGRAM_NUMBER[program], actor, flags, slot)], OPERATION)
+
+
+def random_script(
+    rng: random.Random, design: Design, actor: int, length: int, only: Sequence[str] = (), gfns: int = GFNS
+) -> np.ndarray:
+    """Operations of one actor. `only`: programs that host actors choose from, all by default."""
+    programs = [name for name in design.programs if name not in LEFT_OUT]
+    of_vcpus = ["access"] * 4 + [name for name in programs if name == "prefault" and not only]
+    of_host = list(only) or [name for name in programs if name not in ("access", "prefault")]
+    made = []
+    for _ in range(length):
+        name = rng.choice(of_vcpus if actor < VCPUS else of_host)
+        gfn = rng.randrange(gfns)
+        count = rng.randint(1, gfns - gfn)
+        if name.startswith("slot_"):
+            gfn, count = 0, gfns
+        flags = rng.choice(FLAGS.get(name, (0, WRITE)))
+        made.append(operation(name, actor, gfn, count, flags, rng.choice((0, 1)) if name == "migrate" else 0))
+    return np.concatenate(made)
+
+
+def drive(stepper: Stepper, rng: random.Random) -> Stepper:
+    """Step at random for a while, then fairly to the end."""
+    limit = rng.randrange(50, 800)
+    while stepper.violation is None:
+        options = stepper.options().tolist()
+        if not options:
+            break
+        number, kind = rng.choice(options)
+        for _ in range(rng.choice(BURSTS)):
+            waited = stepper.blocked
+            stepper.take(number, kind)
+            if kind == EXIT or stepper.blocked != waited or stepper.violation is not None:
+                break
+            if not stepper.unfinished(number):
+                break
+            kind = 0
+        if stepper.steps > limit:
+            finish(stepper)
+    return stepper
+
+
+def random_run(
+    code: Code, seed: int, *, only: Sequence[str] = (), panel: Panel | None = None, **changes: object
+) -> Stepper:
+    """Scripts, world and interleaving of one seed, run to the end or to the first violation."""
+    rng = random.Random(seed)
+    design = code.design
+    huge = rng.random() < 0.5 and "2M" in design.sizes
+    world = World(tiny(design, code.hardware, shared_order=int(huge), **changes))
+    scripts = [random_script(rng, design, actor, 3, only, world["frames_n"]) for actor in range(4)]
+    return drive(Stepper(code, world, scripts, panel, timer=rng.random() < 0.5), rng)
