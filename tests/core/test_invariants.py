@@ -28,7 +28,22 @@ from gmembench.core.world import (
 GUEST_MEMFD, NONE = load_designs()["guest-memfd"], load_hardware()["none"]
 CODE = assemble(GUEST_MEMFD, NONE)
 
-NAMES = set("UAF-MAP STALE-TLB LOSS LEAK-H UNINIT ALIAS HUGE REVIVE 2X LIVE CNT OBJ HW ABI".split())
+NAMES = {
+    "UAF-MAP",
+    "STALE-TLB",
+    "LOSS",
+    "LEAK-H",
+    "UNINIT",
+    "ALIAS",
+    "HUGE",
+    "REVIVE",
+    "2X",
+    "LIVE",
+    "CNT",
+    "OBJ",
+    "HW",
+    "ABI",
+}
 
 
 def written_private(gfn: int = 0, **changes: object) -> World:
