@@ -9,7 +9,7 @@ page that the VM owns.
 from gmembench.core.invariant import Invariant, Rule
 from gmembench.core.jit import part
 from gmembench.core.operations import WRITE
-from gmembench.core.parts.backing import guest_used
+from gmembench.core.parts.backing import guest_used, page_head
 from gmembench.core.views import Record
 from gmembench.core.world import (
     HW_OWNED,
@@ -46,7 +46,8 @@ def owner_is_wrong(w: Record) -> int:
     """1 + the page, or the gfn of a secure EPT entry, that breaks a rule."""
     for pfn in range(1, w["pages_n"]):
         p = page(w, pfn)
-        if p["state"] == PAGE_FREE and (p["hw"] & HW_OWNED != 0 or p["flags"] & PG_KEY_DIRTY != 0):
+        left = p["hw"] & HW_OWNED != 0 or p["flags"] & PG_KEY_DIRTY != 0
+        if left and page(w, page_head(w, pfn))["state"] == PAGE_FREE:
             return 1 + pfn
     for gfn in range(w["septs_n"]):
         if secure_entry_is_wrong(w, gfn):

@@ -10,6 +10,7 @@ from encrypted import any_operation, expanded, hardware, on_hardware, owned
 from small_worlds import H0, V0, V1, Machine
 from stepper import Stepper
 
+from gmembench.core.invariants.hw import owner_is_wrong
 from gmembench.core.programs import Program, assemble
 from gmembench.core.world import (
     CONTENT_JUNK,
@@ -18,6 +19,7 @@ from gmembench.core.world import (
     HW_VALIDATED,
     PG_KEY_DIRTY,
     SPTE_PRESENT,
+    head,
 )
 
 UPDATES = ("rmp_assign", "pvalidate", "rmp_psmash", "rmp_share", "rmp_clflush")
@@ -283,3 +285,8 @@ def test_after_any_operations_owners_and_entries_agree(seed: int) -> None:
     assert made["rmp_psmash"] == m.world["warns"] == 0
     m.do("teardown", H0)
     assert owned(m.world) == set()
+
+
+def test_the_invariant_knows_the_pages_of_a_folio_of_2m() -> None:
+    """HW: pages behind the head of a folio in use are the guest's by right."""
+    assert owner_is_wrong(head(huge_world().world.buffer)) == 0
