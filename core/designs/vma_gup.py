@@ -28,7 +28,7 @@ HEAD = (
     row("fault.try_fast", {"fixed": "ENTER"}, step="vgup.try_fast"),
     row("fault.topup_caches", {"nomem": "X_memfault"}),
     row("fault.snapshot_seq"),
-    row("fault.check_slot", {"none": "X_memfault", "mmio": "X_mmio", "invalid": "L_retry"}),
+    row("fault.check_slot", {"none": "X_memfault", "mmio": "X_mmio", "invalid": "ENTER"}),
 )
 
 GUP = (
@@ -72,7 +72,7 @@ MAP = (
     hook("unblock", p="fault", set="fault.unzap_spte", lost="L_unlock", busy="L_unlock"),
     row("fault.unzap_spte", step="vgup.unzap_spte"),
     row("fault.unlock_mmu", step="mmu.unlock", at="L_unlock", **DIRECT),
-    row("fault.release_page", {"next": "L_retry"}),
+    row("fault.release_page", {"next": "ENTER"}),
 )
 
 ASIDE = (
@@ -81,9 +81,9 @@ ASIDE = (
     row("alias.shared_wait", {"next": "L_state"}, step="flush.wait", **ALIAS),
     *blocks.beside_entry(),
     row("refused.unlock_mmap", step="mm.unlock_mmap", at="X_refused"),
-    row("refused.precheck_stale", {"stale": "L_retry", "next": "X_memfault"}, step="fault.precheck_stale"),
+    row("refused.precheck_stale", {"stale": "ENTER", "next": "X_memfault"}, step="fault.precheck_stale"),
     row("mismatch.unlock_mmap", step="mm.unlock_mmap", at="X_mismatch"),
-    row("mismatch.precheck_stale", {"stale": "L_retry", "next": "X_sigbus"}, step="fault.precheck_stale"),
+    row("mismatch.precheck_stale", {"stale": "ENTER", "next": "X_sigbus"}, step="fault.precheck_stale"),
     row("not_guest.release_page", step="fault.release_page", at="X_not_guest"),
     row("leave.sigbus", {"next": "X_leave"}, step="vgup.send_sigbus", at="X_sigbus", **BAD_PAGE),
     row("bug.unlock_mmu", step="mmu.unlock", at="X_bug", **DIRECT),

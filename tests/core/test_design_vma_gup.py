@@ -464,8 +464,18 @@ def explained(m: Machine) -> None:
 
 
 OF_VCPU = ("access", "access", "access", "access", "kernel_access")
-OF_HOST = ("convert", "convert", "punch", "allocate", "host_access", "host_pin", "host_unpin", "numa_zap", "migrate")
-OF_HOST += ("swap_out", "reuse")
+OF_HOST: tuple[str, ...] = (
+    "convert",
+    "convert",
+    "punch",
+    "allocate",
+    "host_access",
+    "host_pin",
+    "host_unpin",
+    "numa_zap",
+    "migrate",
+)
+OF_HOST = (*OF_HOST, "swap_out", "reuse")
 
 
 @pytest.mark.parametrize("seed", range(8))
