@@ -29,7 +29,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _helpers(compile_chunks: Callable[[Iterable[int]], None], shares: list[list[int]]) -> Iterator[None]:
+def _helpers(compile_chunks: Callable[[Iterable[int]], object], shares: list[list[int]]) -> Iterator[None]:
     """Have each share of the chunks compiled by a process of its own, as far as processes can be started."""
     started = []
     for chunks in shares:
@@ -45,7 +45,7 @@ def _helpers(compile_chunks: Callable[[Iterable[int]], None], shares: list[list[
             helper.wait()
 
 
-def compile_once(done: Path, chunks: int, compile_chunks: Callable[[Iterable[int]], None]) -> None:
+def compile_once(done: Path, chunks: int, compile_chunks: Callable[[Iterable[int]], object]) -> None:
     """Compile chunks 0 to `chunks` - 1 into the disk cache, unless the file `done` says that they are there.
 
     `compile_chunks` stands in a module. A chunk that no helper could compile is left to whoever needs it: `done` and

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,14 @@ def print_json(value: Any) -> None:
     """Print a value as the one JSON text on standard output."""
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def choose_designs(names: Sequence[str]) -> list[str]:
+    """The designs asked for, else all. Raises UsageError if one does not exist."""
+    from gmembench.core.catalog import load_designs
+
+    known = list(load_designs())
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise click.UsageError(f"no design {unknown[0]!r}: choose from {', '.join(known)}")
+    return list(names) or known

@@ -13,7 +13,6 @@ from gmembench.benchmarks.cli import complain, usage_line
 from gmembench.benchmarks.commands import options
 from gmembench.benchmarks.peers import compare, twin
 from gmembench.benchmarks.peers.expressions import UntranslatableError
-from gmembench.core.catalog import load_designs
 
 DIFFERENT, NO_COMPILER = 1, 3
 
@@ -42,7 +41,7 @@ def peers(designs: tuple[str, ...], gfns: int, pairs: int, large: int | None, ru
       python -m gmembench.benchmarks.peers --design guest-memfd --pairs 9 --large 67108864
     """
     with compare.one_cpu():
-        measured = {name: measure(name, gfns, pairs, large, runs) for name in choose(designs)}
+        measured = {name: measure(name, gfns, pairs, large, runs) for name in options.choose_designs(designs)}
     report: dict[str, Any] = {
         "cpu": compare.cpu_name(),
         "compiler": f"{twin.compiler_version()}, {' '.join(twin.FLAGS)}",
@@ -55,15 +54,6 @@ def peers(designs: tuple[str, ...], gfns: int, pairs: int, large: int | None, ru
         options.print_json(report)
     else:
         print_report(report)
-
-
-def choose(names: tuple[str, ...]) -> list[str]:
-    """The designs asked for, else all."""
-    known = list(load_designs())
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise click.UsageError(f"no design {unknown[0]!r}: choose from {', '.join(known)}")
-    return list(names) or known
 
 
 def measure(design: str, gfns: int, pairs: int, large: int | None, runs: int) -> dict[str, Any]:
