@@ -307,6 +307,8 @@ HEADER = np.dtype(
         ("free_gigantic", "i8"),
         ("fresh_page", "i8"),  # pages fresh_page .. fresh_end - 1 are free too, and listed nowhere
         ("fresh_end", "i8"),
+        ("fresh_block", "i8"),  # the same for blocks, by their heads
+        ("fresh_blocks_end", "i8"),
         ("free_pages", "i8"),
         # backing, in pages: counted numbers
         ("private_pages", "i8"),
@@ -597,21 +599,24 @@ class World:
             self.arrays["files"]["refs"] = 1
 
     def _fill_pages(self) -> None:
-        """Pages 1.. are free: aligned blocks by their heads, the pages before them fresh, the rest one by one.
+        """Pages 1.. are free: aligned blocks and the pages before them fresh, the rest one by one.
 
+        Fresh pages are not written, so that what a world never uses takes no memory of the host.
         Where folios are of 1G, every whole block of that size is kept for them, as a pool of huge pages is.
         """
         pages, order = self.arrays["pages"], self.geometry.private_order
         block = 1 << self.geometry.region_shift
         gigantic = 1 << order if order > self.geometry.region_shift else 0
         ordinary = gigantic or len(pages)
-        heads = np.arange(block, ordinary - block + 1, block, dtype=np.int64)
-        tail = np.arange(len(heads) * block + block if len(heads) else ordinary, ordinary, dtype=np.int64)
+        blocks_end = ordinary // block * block if ordinary >= 2 * block else 0
+        tail = np.arange(blocks_end or ordinary, ordinary, dtype=np.int64)
         pool = np.arange(gigantic, len(pages) - gigantic + 1, gigantic, dtype=np.int64) if gigantic else tail[:0]
-        for chain, field in ((tail, "free_page"), (heads, "free_huge"), (pool, "free_gigantic")):
+        for chain, field in ((tail, "free_page"), (pool, "free_gigantic")):
             if len(chain):
                 self.header[field] = chain[0]
                 pages["index"][chain[:-1]] = chain[1:]
         self.header["fresh_page"] = 1
-        self.header["fresh_end"] = block if len(heads) else ordinary
+        self.header["fresh_end"] = block if blocks_end else ordinary
+        self.header["fresh_block"] = block if blocks_end else 0
+        self.header["fresh_blocks_end"] = blocks_end
         self.header["free_pages"] = ordinary - 1 + len(pool) * gigantic

@@ -93,7 +93,7 @@ def file_pages(world: World) -> dict[int, int]:
 def free_list(world: World) -> list[int]:
     """Every free page, as often as it is listed."""
     index, size = world.arrays["pages"]["index"], 1 << world["region_shift"]
-    found = list(range(world["fresh_page"], world["fresh_end"]))
+    found = [*range(world["fresh_page"], world["fresh_end"]), *range(world["fresh_block"], world["fresh_blocks_end"])]
     for field, pages in (("free_page", 1), ("free_huge", size)):
         pfn = world[field]
         while pfn != 0:

@@ -91,7 +91,7 @@ def guest_of(world: World) -> dict[int, int]:
 def free_of(world: World) -> list[int]:
     """Every free page, as often as it is listed."""
     index, shift = world.arrays["pages"]["index"], world["region_shift"]
-    found = list(range(world["fresh_page"], world["fresh_end"]))
+    found = [*range(world["fresh_page"], world["fresh_end"]), *range(world["fresh_block"], world["fresh_blocks_end"])]
     for field, order in (("free_page", 0), ("free_huge", shift), ("free_gigantic", world["private_order"])):
         pfn = world[field]
         while pfn != 0:

@@ -18,20 +18,19 @@ def take_page(w: Record, order: int) -> int:
             return 0
         w["free_gigantic"] = page(w, pfn)["index"]
     elif order != 0:
-        pfn = w["free_huge"]
+        pfn = take_block(w)
         if pfn == 0:
             return 0
-        w["free_huge"] = page(w, pfn)["index"]
     elif w["free_page"] != 0:
         pfn = w["free_page"]
         w["free_page"] = page(w, pfn)["index"]
     else:
         if w["fresh_page"] == w["fresh_end"]:
-            if w["free_huge"] == 0:
+            block = take_block(w)
+            if block == 0:
                 return 0
-            w["fresh_page"] = w["free_huge"]
-            w["fresh_end"] = w["free_huge"] + (1 << w["region_shift"])
-            w["free_huge"] = page(w, w["free_huge"])["index"]
+            w["fresh_page"] = block
+            w["fresh_end"] = block + (1 << w["region_shift"])
         pfn = w["fresh_page"]
         w["fresh_page"] = pfn + 1
     w["free_pages"] -= 1 << order
@@ -39,6 +38,20 @@ def take_page(w: Record, order: int) -> int:
     p["flags"] = 0
     p["order"] = order
     p["lock"] = 0
+    return pfn
+
+
+@part
+def take_block(w: Record) -> int:
+    """Take a free huge block: one that was given back, else the next that never was used. 0 when there is none."""
+    pfn = w["free_huge"]
+    if pfn != 0:
+        w["free_huge"] = page(w, pfn)["index"]
+        return pfn
+    pfn = w["fresh_block"]
+    if pfn == w["fresh_blocks_end"]:
+        return 0
+    w["fresh_block"] = pfn + (1 << w["region_shift"])
     return pfn
 
 
