@@ -32,9 +32,7 @@ from gmembench.core.world import LIFE_INVALID, slot
 
 ACCESS = PROGRAM_NUMBER["access"]
 PREFAULT = PROGRAM_NUMBER["prefault"]
-CONVERT = PROGRAM_NUMBER["convert"]
 POPULATE = PROGRAM_NUMBER["populate"]
-HOST_ACCESS = PROGRAM_NUMBER["host_access"]
 FIRST_SLOT_PROGRAM, LAST_SLOT_PROGRAM = PROGRAM_NUMBER["slot_create"], PROGRAM_NUMBER["slot_move"]
 
 
@@ -69,7 +67,7 @@ def has_result(program: int, result: int) -> bool:
         return of_a_run(result)
     if program == PREFAULT:
         return of_prefault(result)
-    if program >= FIRST_SLOT_PROGRAM and program <= LAST_SLOT_PROGRAM:
+    if program == POPULATE or (program >= FIRST_SLOT_PROGRAM and program <= LAST_SLOT_PROGRAM):
         return result == EEXIST or of_a_call(result)
     return result == SIGBUS or of_a_call(result)
 
