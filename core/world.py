@@ -2,8 +2,8 @@
 
 The dtypes below are the data dictionary. A snapshot is a copy of the buffer, and every distance in
 the header is relative to the header itself, so a copy works wherever it lies. Large worlds keep 20
-bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 20 a page in `PAGE`: 40 bytes a gfn with one
-backing, 66 with two; 6 more in `SEPT` where the hardware has a table of its own.
+bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 19 a page in `PAGE`: 39 bytes a gfn with one
+backing, 64 with two; 6 more in `SEPT` where the hardware has a table of its own.
 """
 
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ PAGE = np.dtype(
         ("pins", "u1"),  # pins by DMA (FOLL_PIN), or by KVM itself
         ("order", "u1"),  # 0, or the order of the huge page that this page heads
         ("node", "u1"),  # NUMA node
-        ("lock", "u2"),  # folio lock: actor + 1; 0 free
+        ("lock", "u1"),  # folio lock: actor + 1; 0 free
         ("index", "u4"),  # file index or gfn it backs; next free page while free
         ("content_gfn", "u4"),
         ("content_gen", "u1"),
@@ -409,6 +409,9 @@ POLICIES = ("default", "interleave", "bind")
 """Names of NUMA policies; "bind" is followed by a colon and a node."""
 
 MAX_GFNS = 1 << 31
+MAX_ACTORS = 254
+"""`OPERATION.actor` is one byte, and so is `PAGE.lock`, which holds an actor + 1."""
+
 SLOT_OBJECTS_SPARE = 2
 """Objects beyond one a slot: the INVALID copy, and a slot being created."""
 
@@ -423,8 +426,11 @@ def _refuse(what: str, mend: str) -> None:
 def _check_geometry(g: Geometry) -> None:
     if not 1 <= g.gfns < MAX_GFNS:
         _refuse(f"{g.gfns} gfns", f"choose 1 to {MAX_GFNS - 1} gfns of 4 KiB")
-    if g.vcpus < 1 or g.host_actors < 0 or g.vcpus + g.host_actors > 4096:
-        _refuse(f"{g.vcpus} vCPUs and {g.host_actors} host actors", "choose at least 1 vCPU and at most 4096 actors")
+    if g.vcpus < 1 or g.host_actors < 0 or g.vcpus + g.host_actors > MAX_ACTORS:
+        _refuse(
+            f"{g.vcpus} vCPUs and {g.host_actors} host actors",
+            f"choose at least 1 vCPU and at most {MAX_ACTORS} actors",
+        )
     if g.tlb_entries < 1 or g.tlb_entries & (g.tlb_entries - 1):
         _refuse(f"{g.tlb_entries} TLB entries", "choose a power of two")
     if not 0 <= g.consumers <= 65536:

@@ -155,6 +155,7 @@ TEARDOWN = blocks.program(
 DESIGN = Design(
     name="guest-memfd",
     kernel="7.3",
+    origin="guest_memfd as merged in Linux 6.8 (virt/kvm/guest_memfd.c), read in 6.12 and 7.3",
     doc=(__doc__ or "").strip(),
     programs={
         "access": ACCESS,

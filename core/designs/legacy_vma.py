@@ -55,6 +55,7 @@ TEARDOWN = blocks.program(
 DESIGN = Design(
     name="legacy-vma",
     kernel="7.3",
+    origin="ordinary memslots of KVM with the mmu_notifier, read in Linux 7.3",
     doc=(__doc__ or "").strip(),
     programs={
         "access": ACCESS,

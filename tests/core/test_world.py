@@ -17,7 +17,7 @@ from gmembench.core.world import ARRAYS, HEADER, MAX_GFNS, Geometry, World
         ({"gfns": 0}, "0 gfns"),
         ({"gfns": MAX_GFNS}, "gfns"),
         ({"vcpus": 0}, "0 vCPUs"),
-        ({"vcpus": 4096}, "4096 actors"),
+        ({"vcpus": 254}, "254 actors"),
         ({"host_actors": -1}, "-1 host actors"),
         ({"tlb_entries": 0}, "power of two"),
         ({"tlb_entries": 12}, "power of two"),
