@@ -135,7 +135,7 @@ def memory(designs: tuple[str, ...], gfns: int | None, populate_only: bool, as_j
 def print_report(report: dict[str, Any]) -> None:
     """Print the figures as text."""
     for design, sizes in report["bytes_per_gfn"].items():
-        click.echo(f"{design:22}" + "".join(f"{size:8.2f} bytes a gfn on {name}" for name, size in sizes.items()))
+        click.echo(f"{design:26}" + "".join(f"{size:8.2f} bytes a gfn on {name}" for name, size in sizes.items()))
     for design, found in report["guests"].items():
         click.echo(f"\n{design}, guest of {found['gfns'] * PAGE_BYTES / GIB:.1f} GiB:")
         for name, phase in found["phases"].items():

@@ -93,12 +93,12 @@ def print_report(report: dict[str, Any]) -> None:
     click.echo(f"CPU: {report['cpu']}\nC twin: {report['compiler']}")
     click.echo(f"{report['gfns']} gfns touched once, {report['pairs']} pairs, {report['clock']}\n")
     head = f"{'rows a fault':>14}{'ours, ns':>10}{'C, ns':>8}{'ratio':>8}   quartiles of the ratio"
-    click.echo(f"{'design':22}{'order':12}{head}")
+    click.echo(f"{'design':26}{'order':12}{head}")
     for design, found in report["designs"].items():
         for order, row in found["orders"].items():
             low, high = row["ratio_quartiles"]
             click.echo(
-                f"{design:22}{order:12}{row['rows_per_fault']:14.2f}{row['ours_ns_per_fault']:10.1f}"
+                f"{design:26}{order:12}{row['rows_per_fault']:14.2f}{row['ours_ns_per_fault']:10.1f}"
                 f"{row['twin_ns_per_fault']:8.1f}{row['ratio']:8.2f}   {low:.2f} to {high:.2f}"
             )
     click.echo("\nns: per fault, median. ratio: ours over C, median of the pairs; both did the same, byte for byte.")

@@ -169,6 +169,10 @@ class Scope:
         return Value(text)
 
     def _comparison(self, node: ast.Compare) -> Value:
+        match node:
+            case ast.Compare(ops=[ast.In() | ast.NotIn() as op], comparators=[ast.Tuple(elts=elements)]):
+                equal = " || ".join(f"{self.text(node.left)} == {self.text(element)}" for element in elements)
+                return Value(f"({equal})" if isinstance(op, ast.In) else f"(!({equal}))")
         operands = [self.text(operand) for operand in (node.left, *node.comparators)]
         pairs = [f"({x} {COMPARE[type(op)]} {y})" for x, op, y in zip(operands, node.ops, operands[1:], strict=False)]
         return Value(pairs[0] if len(pairs) == 1 else f"({' && '.join(pairs)})")

@@ -21,6 +21,7 @@ from gmembench.core.catalog import load_designs
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.errno import EFAULT, EIO
 from gmembench.core.operations import PROGRAM_NUMBER, WRITE
+from gmembench.core.outcomes import NEXT
 from gmembench.core.programs import Code
 from gmembench.core.steps.table import FUSED
 from gmembench.core.views import Record
@@ -147,6 +148,20 @@ def with_a_list(w: Record, a: Record, r: Record) -> int:
 def with_a_power(w: Record, a: Record, r: Record) -> int:
     """No step: it uses an operator that has no C."""
     return a["gfn"] ** 2
+
+
+def with_choices(w: Record, a: Record, r: Record) -> int:
+    """A step that asks whether a number is one of several."""
+    if a["gfn"] in (3, 5) and a["slot"] not in (NEXT, 1):
+        return 2
+    return a["pfn"] or 4
+
+
+def test_choices_are_translated() -> None:
+    """One of several numbers, and the operand that `or` gives, mean in C what they mean in Python."""
+    text = translated(with_choices)
+    assert "(((int64_t)a->gfn == 3LL || (int64_t)a->gfn == 5LL) && (!(" in text
+    assert "return ((int64_t)a->pfn ?: 4LL);" in text
 
 
 @pytest.mark.parametrize(("function", "named"), [(with_a_list, "[1, 2]"), (with_a_power, "a['gfn'] ** 2")])
