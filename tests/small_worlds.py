@@ -19,8 +19,10 @@ DESIGNS = {design.name: design for design in (LEGACY_VMA, GUEST_MEMFD)}
 """Designs that run with the reference of `naive.py`."""
 
 ALL_DESIGNS = load_designs()
-SIZES = ("4K", "2M")
-EVERY_DESIGN_AND_SIZE = [(name, size) for name in DESIGNS for size in SIZES]
+EVERY_DESIGN_AND_SIZE = [(name, size) for name, design in ALL_DESIGNS.items() for size in design.sizes]
+WITHOUT_MIXED = frozenset({"vma-gup", "vma-encrypted"})
+"""Designs of 4K pages that keep no record of regions with mixed attributes."""
+
 
 V0, V1, H0, H1 = range(4)
 """Actors of a small world: two vCPUs, two host threads."""
@@ -57,8 +59,10 @@ def geometry(design: str, size: str = "4K", **changes: Any) -> Geometry:
         "init_private": d.init_private,
     }
     parts |= changes
-    if size == "2M":
+    order = ("4K", "2M", "1G").index(size) * (parts["region_gfns"].bit_length() - 1)
+    if order:
         parts["shared_order"] = parts["region_gfns"].bit_length() - 1
+        parts["private_order"] = order if size in d.private_sizes else 0
     return Geometry(**parts)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import UNCLEARED, ZERO, Content, Host, Naive
-from small_worlds import EVERY_DESIGN_AND_SIZE, H0, H1, V0, V1, Machine, code_of, geometry, machine
+from small_worlds import H0, H1, V0, V1, Machine, code_of, geometry, machine
 
 from gmembench.core.world import CONTENT_DATA, CONTENT_JUNK, CONTENT_ZERO, LIFE_READY, PG_UPTODATE
 
@@ -192,7 +192,8 @@ SHAPES = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize(("design", "size"), EVERY_DESIGN_AND_SIZE)
+@pytest.mark.parametrize("size", ["4K", "2M"])
+@pytest.mark.parametrize("design", ["legacy-vma", "guest-memfd"])
 def test_every_operation_does_what_the_naive_twin_does(design: str, size: str) -> None:
     """Results, contents, backing, attributes, memslots and free pages agree after each of random operations."""
 
