@@ -22,7 +22,18 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import _dynfunc, types
+from numba.core.compiler import CompilerBase
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.typed_passes import (
+    AnnotateTypes,
+    IRLegalization,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.extending import intrinsic
 
 from gmembench.core.errors import UserError
@@ -123,13 +134,68 @@ def compiling() -> Iterator[None]:
             gc.enable()
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LoweringWithoutCode(NativeLowering):  # type: ignore[misc]  # Numba has no types
+    """Lower to LLVM code, and tell Numba a function that must never be called in place of the machine code."""
+
+    _name = "lowering_without_code"
+
+    def run_pass(self, state: Any) -> bool:
+        """Lower one function."""
+        state.flags.no_compile = True
+        super().run_pass(state)
+        lowered, library = state.cr, state.library
+        fndesc = lowered.fndesc
+        module = fndesc.lookup_module()
+        never = _dynfunc.make_function(module, fndesc.qualname, "", NEVER_CALLED, lowered.env, (library,))
+        state.targetctx.insert_user_function(never, fndesc, [library])
+        state.reload_init.extend(library._reload_init)  # noqa: SLF001 - as NativeLowering does it
+        state.cr = lowered._replace(cfunc=never)
+        return True
+
+
+NEVER_CALLED = 1
+"""Stands for the address of machine code: parts are only called from compiled code."""
+
+
+class PartCompiler(CompilerBase):  # type: ignore[misc]  # Numba has no types
+    """Numba's pipeline for plain functions of integers and records, down to LLVM code and no further.
+
+    Left out are passes for what parts do not have (closures, generators, literals, array expressions), and
+    machine code: a part is only ever code inside a step table or a driver. Half of a cold start was these.
+    """
+
+    def define_pipelines(self) -> list[PassManager]:
+        """The one list of passes."""
+        passes = PassManager("part")
+        for item in PART_PASSES:
+            passes.add_pass(item, item.__name__)
+        passes.finalize()
+        return [passes]
+
+
+PART_PASSES = (
+    TranslateByteCode,
+    FixupArgs,
+    IRProcessing,
+    GenericRewrites,
+    ReconstructSSA,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+    IRLegalization,
+    AnnotateTypes,
+    LoweringWithoutCode,
+    NoPythonBackend,
+)
+
+
 def part(function: F, *, inlined: bool = False) -> F:
     """Compile a step, or what steps share. Not cached by itself: it ends up in the step table, which is.
 
     `inlined`: LLVM must inline it where it is called.
     """
     options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return cast(F, numba.njit(**options, forceinline=inlined)(function))
+    return cast(F, numba.njit(**options, forceinline=inlined, pipeline_class=PartCompiler)(function))
 
 
 def _byte_pointer(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value) -> ir.Value:
