@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # naive.py, small_worlds.py, consistency.py
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # naive, small_worlds.py, consistency.py
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmarks", "core", "inject", "reports", "gmembench")

@@ -55,16 +55,16 @@ AT_REST = (
 """Locks, counts and readers that are 0 between operations."""
 
 
-def faults(world: World, *, torn_down: bool = False, knows_mixed: bool = True) -> list[str]:
+def faults(world: World, *, torn_down: bool = False, without: frozenset[str] = frozenset()) -> list[str]:
     """Everything that is wrong, in words; empty if nothing is. vCPUs of a VM that is torn down never run again.
 
-    `knows_mixed`: the design keeps a record of regions with mixed attributes.
+    `without`: rules that the design does not keep: "mixed", it has a record of regions with mixed attributes;
+    "broken", nobody has a broken page mapped.
     """
     checks = [locks, pages, pins, entries_without_page, host_entries, markers, stage2, kept_entries, tables, bindings]
     if not torn_down:
         checks.append(tlbs)
-    if knows_mixed:
-        checks.append(mixed)
+    checks += [check for name, check in {"mixed": mixed, "broken": broken_entries}.items() if name not in without]
     return [fault for check in checks for fault in check(world)]
 
 
@@ -74,12 +74,11 @@ def locks(world: World) -> Iterator[str]:
         if world[name] != 0:
             yield f"{name} is {world[name]}"
     for f in world.arrays["files"]:
-        live = f["life"] == FILE_LIVE
         held = bool((world.arrays["slots"]["file"] >= 0).any())  # a memslot of a shmem file holds it when it is closed
         if f["inval_writer"] or f["inval_readers"] or f["inode_lock"] or f["refs"] != int(not f["closed"]):
             yield f"file: {f}"
-        if live and f["closed"] and not held:
-            yield f"a file that nobody holds lives: {f}"
+        if f["closed"] and not held and file_pages(world):
+            yield f"a file that nobody holds has pages: {f}"
     for a in world.arrays["actors"]:
         if a["srcu"] or a["awaited"] or a["gathered"]:
             yield f"actor {a['number']}: srcu {a['srcu']}, awaited {a['awaited']}, gathered {a['gathered']}"
@@ -386,14 +385,20 @@ def stage2_below(world: World, root: int) -> Iterator[str]:
         backing = backing_of(world, gfn, host, file)
         if backing != pfn or gfn not in inside or roots(world)[root] not in (kind, "both"):
             yield f"gfn {gfn} (memslot {inside.get(gfn)}) maps page {pfn}, {kind}, backed by {backing}"
-        if world.arrays["pages"]["flags"][pfn] & PG_POISONED:
-            yield f"gfn {gfn} maps the poisoned page {pfn}"
     for gfn in np.flatnonzero(entries["bits"] & (SPTE_HUGE | SPTE_GIGANTIC)).tolist():
         region = range(gfn, gfn + gfns_of_entry(world, int(entries["bits"][gfn])))
         if len({(inside.get(g), int(frames["attr"][g])) for g in region}) > 1:
             yield f"the huge entry of gfn {gfn} crosses a memslot's end or mixed attributes"
         if any(entries["bits"][g] for g in region[1:]):
             yield f"small entries below the huge one of gfn {gfn}"
+
+
+def broken_entries(world: World) -> Iterator[str]:
+    """No entry maps a broken page."""
+    for root in roots(world):
+        for gfn, pfn in translations(world, root).items():
+            if world.arrays["pages"]["flags"][pfn] & PG_POISONED:
+                yield f"gfn {gfn} maps the poisoned page {pfn}"
 
 
 def tables(world: World) -> Iterator[str]:

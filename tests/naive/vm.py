@@ -30,107 +30,59 @@ an operation happens at once, and afterwards memory is as Linux 7.3 leaves it. W
 
 from dataclasses import dataclass
 
-ZERO: tuple[str, int, int] = ("zero", 0, 0)
-UNCLEARED: tuple[str, int, int] = ("uncleared", 0, 0)
-Content = tuple[str, int, int]
+from naive.host import UNCLEARED, ZERO, Broken, Content, Host, NoMemory, Orphan, Pin, Refused
 
 
-class NoMemory(Exception):
-    """The host has no page left."""
+@dataclass(frozen=True)
+class Shape:
+    """A VM of `gfns` gfns, on a host.
 
+    `slots`: (first gfn, gfns), numbered from 0. `slot_limit`: memslots the VM can have. `region`: gfns of a huge page
+    of the VMA. `huge`: whether the VMA gets any. `private_region`: gfns of the largest folio of the file.
+    `pin_limit`: pins there can be. `movable`: new pages behind the VMA come from a movable zone.
+    """
 
-class Broken(Exception):
-    """The page behind the VMA is poisoned."""
-
-
-@dataclass(eq=False)
-class Orphan:
-    """A page, or a huge one, that only pins hold: `kind` is "single", "block" or "broken"."""
-
-    kind: str
-
-
-@dataclass(eq=False)
-class Pin:
-    """A device's hold on the page behind a gfn; `orphan`: that page, once the VMA has lost it."""
-
-    actor: int
-    gfn: int
-    long: bool
-    orphan: Orphan | None = None
-
-
-class Host:
-    """The free pages of the host: huge blocks and single pages. A block that was cut is never put together again."""
-
-    def __init__(self, blocks: int, singles: int, block_pages: int) -> None:
-        self.blocks, self.singles, self.block_pages = blocks, singles, block_pages
-        self.lost = 0
-
-    @property
-    def free(self) -> int:
-        """Free pages of 4 KiB."""
-        return self.blocks * self.block_pages + self.singles
-
-    def take(self) -> None:
-        """Take a page, out of a block if there is no single one."""
-        if self.singles == 0:
-            if self.blocks == 0:
-                raise NoMemory
-            self.blocks -= 1
-            self.singles += self.block_pages
-        self.singles -= 1
-
-    def give(self, kind: str) -> None:
-        """Take a page back: a block, a single one, or a broken one, which is lost."""
-        self.blocks += kind == "block"
-        self.singles += kind == "single"
-        self.lost += kind == "broken"
-
-    def take_block(self) -> bool:
-        """Take a huge block if there is one."""
-        if self.blocks == 0:
-            return False
-        self.blocks -= 1
-        return True
+    gfns: int
+    slots: tuple[tuple[int, int], ...]
+    slot_limit: int
+    host: Host
+    region: int
+    private_region: int
+    huge: bool
+    pin_limit: int
+    movable: bool
 
 
 class Naive:
-    """A VM of `gfns` gfns. `file`: private memory lies in a guest_memfd file as large as the guest, else all is VMA.
+    """A VM with shared memory in a VMA and, if the design has a file, private memory in a file.
 
-    `slots`: (first gfn, gfns), numbered from 0. `region`: gfns of a huge page of the VMA, 1 for none.
-    `slot_limit`: memslots the VM can have. `huge`: whether the VMA gets huge pages. `pin_limit`: pins there can be.
-    `movable`: new pages behind the VMA come from a movable zone.
+    The switches below say what a design is; `designs.py` sets them and has what they cannot say.
     """
 
-    def __init__(
-        self,
-        *,
-        file: bool,
-        gfns: int,
-        slots: tuple[tuple[int, int], ...],
-        slot_limit: int,
-        host: Host,
-        region: int,
-        huge: bool,
-        pin_limit: int,
-        movable: bool,
-    ) -> None:
-        self.file, self.gfns, self.slot_limit = file, gfns, slot_limit
-        self.region, self.huge, self.host = region, huge, host
-        self.slots = dict(enumerate(slots))
-        self.attributes: set[int] = set()
+    file = True
+    """There is a file, as large as the guest. Without one all is in the VMA."""
+
+    private_at_first = False
+    """Every gfn begins private."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.gfns, self.slot_limit, self.host = shape.gfns, shape.slot_limit, shape.host
+        self.region, self.private_region, self.huge = shape.region, shape.private_region, shape.huge
+        self.slots = dict(enumerate(shape.slots))
+        self.attributes: set[int] = set(range(shape.gfns)) if self.private_at_first else set()
         self.private: dict[int, Content] = {}
         self.shared: dict[int, Content] = {}
         self.huge_regions: set[int] = set()
         self.generations: dict[tuple[str, int], int] = {}
         self.seen: dict[int, Content] = {}
-        self.pins: list[Pin | None] = [None] * pin_limit
-        self.new_pages_move, self.movable = movable, set[int]()
+        self.pins: list[Pin | None] = [None] * shape.pin_limit
+        self.new_pages_move, self.movable = shape.movable, set[int]()
         self.swapped: dict[int, Content] = {}
         self.broken_shared: set[int] = set()
         self.broken_private: set[int] = set()
+        self.mapped: set[int] = set()
         self.closed = False
+        self.error_offset = -1
         self.peaks = {"private": 0, "shared": 0, "all": 0, "double": 0}
 
     def run(
@@ -222,26 +174,51 @@ class Naive:
             self.host.take()
             self.private[gfn] = UNCLEARED
 
+    def kind(self, gfn: int) -> str:
+        """Which pages the guest's touch of a gfn means: "private" or "shared"."""
+        return "private" if gfn in self.attributes else "shared"
+
     def fault(self, gfn: int) -> str:
         """What a guest's touch of a gfn comes to."""
         if self.slot_of(gfn) is None:
             return "EFAULT" if gfn in self.attributes else "MMIO"
+        return self.fault_private(gfn) if self.kind(gfn) == "private" else self.fault_shared(gfn)
+
+    def fault_shared(self, gfn: int) -> str:
+        """The page comes from the VMA."""
         try:
-            if gfn in self.attributes:
-                if self.closed:
-                    return "EFAULT"
-                self.need_private(gfn)
-                if gfn in self.broken_private:
-                    return "EHWPOISON"
-                if self.private[gfn] == UNCLEARED:
-                    self.private[gfn] = ZERO
-            else:
-                self.need_shared(gfn)
+            self.need_shared(gfn)
         except NoMemory:
-            return "ENOMEM" if gfn in self.attributes else "EFAULT"
+            return "EFAULT"
         except Broken:
             return "SIGBUS"
         return "OK"
+
+    def fault_private(self, gfn: int) -> str:
+        """The page comes from the file."""
+        if self.closed:
+            return "EFAULT"
+        try:
+            self.need_private(gfn)
+        except NoMemory:
+            return "ENOMEM"
+        if gfn in self.broken_private:
+            return "EHWPOISON"
+        self.clear(gfn)
+        return "OK"
+
+    def clear(self, gfn: int) -> None:
+        """The file's page of a gfn is about to be used: it reads zero if nobody used it before."""
+        if self.private[gfn] == UNCLEARED:
+            self.private[gfn] = ZERO
+
+    def need_for_host(self, gfn: int) -> None:
+        """Let the VMM's mapping show a page of a gfn: the shared one, whatever the gfn is."""
+        self.need_shared(gfn)
+
+    def host_kind(self) -> str:
+        """Which pages the VMM's mapping shows."""
+        return "shared"
 
     def use(self, actor: int, kind: str, gfn: int, write: bool) -> None:
         """Load from the private or shared page of a gfn, or store to it."""
@@ -258,19 +235,19 @@ class Naive:
             result = self.fault(gfn)
             if result != "OK":
                 return result
-            self.use(actor, "private" if gfn in self.attributes else "shared", gfn, write)
+            self.use(actor, self.kind(gfn), gfn, write)
         return "OK"
 
     def host_access(self, actor: int, gfns: range, write: bool) -> str:
-        """The VMM touches its mapping, which shows shared pages only."""
+        """The VMM touches its mapping."""
         for gfn in gfns:
             try:
-                self.need_shared(gfn)
+                self.need_for_host(gfn)
             except NoMemory:
                 return "ENOMEM"
-            except Broken:
+            except (Broken, Refused):
                 return "SIGBUS"
-            self.use(actor, "shared", gfn, write)
+            self.use(actor, self.host_kind(), gfn, write)
         return "OK"
 
     def kernel_access(self, actor: int, gfns: range, write: bool) -> str:
@@ -279,10 +256,10 @@ class Naive:
             try:
                 if self.slot_of(gfn) is None:
                     return "EFAULT"
-                self.need_shared(gfn)
-            except (NoMemory, Broken):
+                self.need_for_host(gfn)
+            except (NoMemory, Broken, Refused):
                 return "EFAULT"
-            self.use(actor, "shared", gfn, write)
+            self.use(actor, self.host_kind(), gfn, write)
         return "OK"
 
     def prefault(self, gfns: range) -> str:
@@ -310,6 +287,11 @@ class Naive:
                 return "EBADF"
             self.free_private(gfns)
             return "OK"
+        self.empty_vma(gfns)
+        return "OK"
+
+    def empty_vma(self, gfns: range) -> None:
+        """The VMA loses what it has behind these gfns."""
         for gfn in gfns:
             region = self.whole_region(gfn)
             if region.start in self.huge_regions:
@@ -322,11 +304,10 @@ class Naive:
                 self.lose(range(gfn, gfn + 1), "single")
             self.swapped.pop(gfn, None)
             self.broken_shared.discard(gfn)
-        return "OK"
 
     def lose(self, gfns: range, kind: str) -> None:
         """The VMA lets the page behind these gfns go: to the host, unless it is pinned."""
-        pinned = [pin for pin in self.pins if pin and pin.orphan is None and pin.gfn in gfns]
+        pinned = [pin for pin in self.holders() if pin.orphan is None and pin.gfn in gfns]
         orphan = Orphan(kind)
         for pin in pinned:
             pin.orphan = orphan
@@ -342,8 +323,8 @@ class Naive:
         self.broken_private.difference_update(gfns)
 
     def attached(self, gfn: int) -> list[Pin]:
-        """The pins of the page that the VMA has behind a gfn."""
-        return [pin for pin in self.pins if pin and pin.gfn == gfn and pin.orphan is None]
+        """Who holds the page that the VMM's mapping shows of a gfn."""
+        return [pin for pin in self.holders() if pin.gfn == gfn and pin.orphan is None]
 
     def host_pin(self, actor: int, gfns: range, long: bool) -> str:
         """A device pins the pages behind the VMA."""
@@ -351,7 +332,7 @@ class Naive:
             if None not in self.pins:
                 return "ENOMEM"
             try:
-                self.need_shared(gfn)
+                self.need_for_host(gfn)
                 if long and gfn in self.movable and self.whole_region(gfn).start not in self.huge_regions:
                     self.host.take()
                     self.host.give("single")
@@ -362,6 +343,8 @@ class Naive:
                 return "ENOMEM"
             except Broken:
                 return "EHWPOISON"
+            except Refused:
+                return "EFAULT"
             self.pins[self.pins.index(None)] = Pin(actor, gfn, long)
         return "OK"
 
@@ -376,15 +359,23 @@ class Naive:
             pin = self.pins[mine[0]]
             assert pin
             if write and pin.orphan is None:
-                self.use(actor, "shared", gfn, write)
+                self.use(actor, self.host_kind(), gfn, write)
             self.let_go(mine[0])
         return "OK" if found else "EINVAL"
 
+    def holders(self) -> list[Pin]:
+        """Everybody who holds pages beside the VMA and the file."""
+        return [pin for pin in self.pins if pin]
+
     def let_go(self, number: int) -> None:
-        """A pin goes; a page that nobody else holds is free."""
+        """A pin goes."""
         pin = self.pins[number]
         self.pins[number] = None
-        if pin and pin.orphan and not any(other and other.orphan is pin.orphan for other in self.pins):
+        self.release(pin)
+
+    def release(self, pin: Pin | None) -> None:
+        """Whoever held a page has let it go; one that nobody else holds is free."""
+        if pin and pin.orphan and not any(other.orphan is pin.orphan for other in self.holders()):
             self.host.give(pin.orphan.kind)
 
     def migrate(self, gfns: range) -> str:
@@ -544,6 +535,7 @@ class Naive:
             self.let_go(number)
         self.host.blocks += len(self.huge_regions)
         self.host.singles += len(self.shared) - len(self.huge_regions) * self.region
+        self.mapped.clear()
         self.free_private(range(self.gfns))
         self.huge_regions.clear()
         self.shared.clear()
