@@ -86,7 +86,7 @@ def file_exits() -> Rows:
     """X_*: exits out of the file's part of a fault."""
     return (
         row("unwind.unlock_folio", step="gmem.unlock_folio", at="X_unlock_folio"),
-        row("unwind.put_folio", step="fault.release_page", **UNMAPPED),
+        row("unwind.put_folio", step="fault.release_page", place="backing", site="folio_put"),
         row("unwind.put_file", {"next": "X_memfault"}, step="gmem.put_file", at="X_fput"),
     )
 

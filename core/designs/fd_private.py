@@ -292,6 +292,7 @@ RFC_2021 = replace(
         "teardown": TEARDOWN,
     },
     not_applicable=NOT_IN_2021,
+    findings=(),
     private_sizes=("4K",),
     origin="Sean Christopherson, [RFC] KVM: mm: fd-based approach, <20210824005248.200037-1-seanjc@google.com>",
 )

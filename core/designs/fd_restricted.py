@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from gmembench.core import blocks
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
+from gmembench.core.designs.guest_memfd import FINDINGS as OF_ATTRIBUTES
 from gmembench.core.parts.zaps import PRIVATE_ONLY
 from gmembench.core.programs import Finding, Where, hook, row
 from gmembench.core.steps.zap import BY_INDEX
@@ -39,7 +40,7 @@ FROM_FILE = (
 ASIDE = (
     *blocks.from_vma("X_unlock_mmap"),
     row("unwind.unlock_folio", step="shmem.release_lock", at="X_unlock_folio"),
-    row("unwind.put_folio", {"next": "X_memfault"}, step="fault.release_page"),
+    row("unwind.put_folio", {"next": "X_memfault"}, step="fault.release_page", place="backing", site="folio_put"),
 )
 
 ACCESS = blocks.access((row("fault.choose_backing", {"shared": "L_gup"}), *FROM_FILE), attributes=True, aside=ASIDE)
@@ -202,6 +203,7 @@ FINDINGS = (
         "kvm_restrictedmem_bind before kvm_set_memslot in v10; the shape of 3fe5d2944e5a in guest_memfd",
         ("none", "tdx", "snp"),
     ),
+    *OF_ATTRIBUTES,
 )
 
 NOT_IN_2022 = {

@@ -13,6 +13,7 @@ The file begins private; `INIT_SHARED` is the one made with that flag.
 from dataclasses import replace
 
 from gmembench.core import blocks
+from gmembench.core.designs.guest_memfd import SLOT_DELETE, SLOT_MOVE
 from gmembench.core.designs.guest_memfd_mmap import DESIGN as GUEST_MEMFD_MMAP
 from gmembench.core.designs.guest_memfd_mmap import UNEVICTABLE, punch_mapped
 from gmembench.core.errno import EFAULT
@@ -48,6 +49,8 @@ DESIGN = replace(
         host_access=blocks.batched(blocks.host_access_file(attributes=True)),
         host_pin=blocks.batched(blocks.host_pin(host_side("pin", "L_out"))),
         kernel_access=blocks.batched(blocks.kernel_access(fault=host_side("kernel", "kernel.unlock_failed"))),
+        slot_delete=SLOT_DELETE,
+        slot_move=SLOT_MOVE,
         teardown=drained(BASE["teardown"], "evict"),
         poison=BASE["poison"].with_operand("mf.start.zap", kind=0),
         close=drained(BASE["close"], "evict").with_operand("rel.start.zap", kind=0),
@@ -61,6 +64,8 @@ DESIGN = replace(
     },
     not_on={},
     private_memory=True,
+    zap_by_root=False,
+    findings=(),
     init_private=True,
     pins="nobody pins private pages; a pin of a shared page refuses its conversion",
     origin="in-place conversion series, KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd file, linux-next",

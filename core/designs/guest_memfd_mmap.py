@@ -3,7 +3,8 @@
 The memslot is marked gmem-only: every fault of the guest takes its page from the file, and the VMM
 reaches the same page through its mapping. There are no attributes and nothing to convert. The
 mapping has a NUMA policy (`policy` of the geometry); a mapping without one is scanned by NUMA
-balancing, which zaps the guest's entries, and the migration is refused after that.
+balancing, which zaps the guest's entries, and the migration is refused after that. The VM is of the
+default type: deleting a memslot invalidates the root.
 
 Order of Linux 7.3 (virt/kvm/guest_memfd.c); the rows are those of `guest-memfd` with edits.
 `MMAP_ONLY` is the file made without INIT_SHARED: the VMM may map it, but not touch it.
@@ -15,6 +16,8 @@ from gmembench.core import blocks
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
 from gmembench.core.designs.guest_memfd import PUNCH as PUNCH_UNMAPPED
 from gmembench.core.designs.guest_memfd import TEARDOWN as TEARDOWN_UNMAPPED
+from gmembench.core.designs.guest_memfd import UNBIND
+from gmembench.core.designs.legacy_vma import STALE_ROOT
 from gmembench.core.errno import EFAULT
 from gmembench.core.parts.zaps import SHARED_ONLY
 from gmembench.core.programs import Program
@@ -76,6 +79,8 @@ DESIGN = replace(
         collapse=BASE["collapse"].with_operand("col.check_thp_allowed", value=1),
         poison=blocks.poison_mapped(BASE["poison"]).with_operand("mf.start.zap", kind=SHARED_ONLY),
         close=blocks.close_mapped(BASE["close"]).with_operand("rel.start.zap", kind=SHARED_ONLY),
+        slot_delete=blocks.slot_delete(blocks.zap_slot_root(), UNBIND, ()),
+        slot_move=blocks.slot_move(blocks.zap_slot_root(), ()),
         teardown=TEARDOWN,
     ),
     doc=(__doc__ or "").strip(),
@@ -91,6 +96,8 @@ DESIGN = replace(
     one_backing=True,
     one_copy=True,
     gmem_only=True,
+    zap_by_root=True,
+    findings=(STALE_ROOT,),
     sizes=("4K",),
     origin="guest_memfd flags MMAP and INIT_SHARED, virt/kvm/guest_memfd.c of Linux 7.3.4",
 )

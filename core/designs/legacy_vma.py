@@ -7,7 +7,7 @@ default VM type. Sources: arch/x86/kvm/mmu/mmu.c, virt/kvm/kvm_main.c, mm/ of Li
 
 from gmembench.core import blocks
 from gmembench.core.errno import EHWPOISON
-from gmembench.core.programs import Design, row
+from gmembench.core.programs import Design, Finding, row
 
 ACCESS = blocks.access(blocks.from_vma("X_unlock_mmap"), attributes=False)
 
@@ -52,6 +52,17 @@ TEARDOWN = blocks.program(
     ),
 )
 
+STALE_ROOT = Finding(
+    "LIVE",
+    "a prefault of one memslot under way while another one is deleted retries for ever: the deletion has invalidated "
+    "the root, which the loop does not load anew, and waits for the SRCU that the loop holds; only a signal ends it",
+    "2 memslots. S deletes the second, up to the zap; V0 prefault of a gfn in the first, up to its last tests; S goes "
+    "on",
+    "inference from kvm_tdp_map_page and is_page_fault_stale; the same loop without kvm_mmu_reload() hung a selftest: "
+    "Yan Zhao, May 2025, <aC0wT68EY4Ybz+wI@yzhao56-desk.sh.intel.com>",
+)
+"""Of VMs of the default type, whose memslots are deleted by invalidating the root."""
+
 DESIGN = Design(
     name="legacy-vma",
     kernel="7.3",
@@ -92,4 +103,5 @@ DESIGN = Design(
         "snp": "private memory of an SNP guest must not be mapped by the VMM, and this design has no other",
     },
     zap_by_root=True,
+    findings=(STALE_ROOT,),
 )

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from gmembench.core import blocks
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
+from gmembench.core.designs.guest_memfd import REFILLED_HOLE
 from gmembench.core.parts.zaps import KIND_CONVERTED_FROM, PRIVATE_ONLY
-from gmembench.core.programs import Design, Finding, Program, Where, hook, row
+from gmembench.core.programs import Design, Program, Where, hook, row
 from gmembench.core.steps.enc import REFUSED_KERNEL, REFUSED_USER
 
 ENCRYPTED_SLOT = Where(place="kvm-memslot", site="kvm_set_encrypted_region")
@@ -151,13 +152,9 @@ DESIGN = Design(
     pins="nobody pins: pages of the encrypted file never move",
     origin="sketch of memfd_encrypted() with a VMA (David Hildenbrand, list mail of Aug-Sep 2021)",
     findings=(
-        Finding(
-            "",
-            "a fault in flight while its gfn is converted to shared and then punched refills the hole: it allocates "
-            "before it learns that it is stale, and the page stays until the next punch",
-            "V0 access gfn 0 (private); H0 convert gfn 0 to shared, punch gfn 0",
-            "inference: as in guest_memfd, the allocation tests neither the overlay nor the sequence",
-            ("none", "tdx", "snp"),
+        replace(
+            REFILLED_HOLE,
+            source="inference: as in guest_memfd, the allocation tests neither the overlay nor the sequence",
         ),
     ),
 )

@@ -372,7 +372,7 @@ def next_vma(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "state", "mprotect_fixup")
 def set_vma(w: Record, a: Record, r: Record) -> int:
-    """Set or clear VM_GUEST of one gfn's part of the VMA. Faults see it as the gfn's attribute."""
+    """Set or clear VM_GUEST of one part of the VMA. Faults see it as the attribute of each of its gfns."""
     for gfn in range(a["first"], a["end"]):
         frame(w, gfn)["attr"] = wanted_attr(a)
     a["gfn"] = a["first"]

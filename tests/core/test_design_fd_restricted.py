@@ -369,7 +369,11 @@ def test_a_binding_is_there_before_the_memslot_is_ready() -> None:
     t = fd_turns(DESIGN, slots=())
     t.start(H0, "slot_create", 0, 16)
     assert t.run(H0, "slot_create.slot.lock_arch") == "slot_create.slot.lock_arch"
+    assert violations(t.world) == set()
+    t.start(H1, "punch", 0)
+    assert t.run(H1, "punch.start.zap") == "punch.start.zap"
     assert violations(t.world) == {"OBJ"}
+    assert t.run(H1) == ""
     assert t.run(H0) == ""
     assert violations(t.world) == set()
     assert "OBJ" in {finding.invariant for finding in DESIGN.findings}
