@@ -126,6 +126,12 @@ class Child:
     output: IO[str]
     errors: IO[str]
 
+    def ask(self, text: str) -> None:
+        """Write a line to its standard input. Raises BrokenPipeError if it has ended."""
+        questions = cast(IO[str], self.process.stdin)
+        questions.write(text + "\n")
+        questions.flush()
+
     def cause_of_end(self) -> str:
         """Why it ended: the line in which it said so, else its signal, its last words or its exit status."""
         status = self.process.wait()
@@ -140,12 +146,12 @@ class Child:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str]) -> Iterator[Child]:
-    """Start a child in its own process group; kill what is left of the group at the end."""
+def running(command: Sequence[str], asked: bool = False) -> Iterator[Child]:
+    """Start a child in its own process group; kill what is left of the group at the end. `asked`: it reads lines."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
             list(command),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -157,4 +163,5 @@ def running(command: Sequence[str]) -> Iterator[Child]:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            with contextlib.suppress(BrokenPipeError):
+                process.communicate()

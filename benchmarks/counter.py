@@ -1,4 +1,4 @@
-"""The counting child: runs cells once, untimed, and writes one line of JSON for each on standard output.
+"""The counting child: runs the cells it is asked for, untimed, and answers each with one line of JSON.
 
 It also compiles the kernels, so that the workers which time cells afterwards find them on disk, and
 measures how long one pass takes, from which the harness chooses the number of loops.
@@ -7,8 +7,9 @@ measures how long one pass takes, from which the harness chooses the number of l
 import argparse
 import json
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gmembench.benchmarks.cells import Cell, list_cells
@@ -16,6 +17,8 @@ from gmembench.benchmarks.child import Request, add_arguments, check_sources, de
 from gmembench.benchmarks.prepared import prepare
 from gmembench.core import jit
 from gmembench.core.errors import UserError
+
+LIFE_S = 1.0
 
 
 def kernels_state() -> str:
@@ -37,32 +40,51 @@ def count(cell: Cell, request: Request, timed: bool) -> dict[str, Any]:
     return line
 
 
-def lines(names: Iterable[str], request: Request, timed: bool) -> Iterable[dict[str, Any]]:
-    """The lines of the named cells; a cell that raises gives a line with its error."""
-    state = kernels_state()
-    cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
-    for name in names:
-        try:
-            yield {**count(cells[name], request, timed), "jit": state}
-        except UserError as error:
-            yield {"cell": name, "mistake": [error.what, error.where, error.mend]}
-        except Exception as error:  # noqa: BLE001 - one broken cell must not take the others with it
-            yield {"cell": name, "error": describe(error)}
+def answer(cell: Cell, request: Request, timed: bool) -> dict[str, Any]:
+    """The line of a cell; one that raises gives a line with its error."""
+    try:
+        return count(cell, request, timed)
+    except UserError as error:
+        return {"cell": cell.name, "mistake": [error.what, error.where, error.mend]}
+    except Exception as error:  # noqa: BLE001 - one broken cell must not take the others with it
+        return {"cell": cell.name, "error": describe(error)}
+
+
+class Output:
+    """Standard output, for lines and for signs of life: an empty line every second, from a thread.
+
+    Compiled rows hold Python's lock, so a design that runs in circles is silent. Interpreted ones are not.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        threading.Thread(target=self._live, daemon=True).start()
+
+    def _live(self) -> None:
+        while True:
+            time.sleep(LIFE_S)
+            self.write("")
+
+    def write(self, text: str) -> None:
+        """Write a line."""
+        with self._lock:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Count the cells named by `--cell`; `--timed` measures a pass as well."""
+    """Count the cells that lines on standard input name: `{"cell": NAME, "timed": true}` measures a pass as well."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    parser.add_argument("--cell", action="append", default=[])
-    parser.add_argument("--timed", action="store_true")
     arguments = parser.parse_args(words)
     try:
         request = request_from(arguments)
         check_sources(request.digest)
-        for line in lines(arguments.cell, request, arguments.timed):
-            sys.stdout.write(json.dumps(line) + "\n")
-            sys.stdout.flush()
+        cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
+        output = Output()
+        for text in sys.stdin:
+            asked = json.loads(text)
+            output.write(json.dumps(answer(cells[asked["cell"]], request, asked["timed"])))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told the cause
         die(error)
 

@@ -5,10 +5,11 @@ takes most of that out. The number of passes in a value is chosen from a pass me
 no process is spent on calibration. The order is shuffled with a fixed seed.
 """
 
-import json
+import contextlib
 import random
+import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ import pyperf
 
 from gmembench.benchmarks import child
 from gmembench.benchmarks.cells import Cell
+from gmembench.benchmarks.counters import SILENCE_AT_MOST_S, counted_lines
 from gmembench.benchmarks.progress import Progress
 from gmembench.core.errors import UserError
 
 LOOPS_AT_MOST = 1 << 16
 SETUP_SHARE = 10
 """Passes are also bounded so that a value with its set-up takes at most this many times the wanted time."""
+
+SLACK = 20
+"""A worker process is ended when it takes this many times what a pass measured before lets expect, and a while."""
 
 
 @dataclass(frozen=True)
@@ -94,26 +99,6 @@ def loops_for(pass_s: float, wall_s: float, value_s: float) -> int:
     return max(1, min(round(wanted), round(affordable), LOOPS_AT_MOST))
 
 
-def count_command(names: Sequence[str], request: child.Request, timed: bool) -> list[str]:
-    """The command of a child that counts the named cells."""
-    command = child.module_command("gmembench.benchmarks.counter") + request.arguments()
-    command += [f"--cell={name}" for name in names]
-    return command + (["--timed"] if timed else [])
-
-
-def counted_lines(names: Sequence[str], request: child.Request, timed: bool) -> Iterator[dict[str, Any]]:
-    """The line of every cell. A child that dies over a cell gives an error line, and the next child goes on."""
-    left = list(names)
-    while left:
-        with child.running(count_command(left, request, timed)) as counting:
-            for text in counting.output:
-                yield json.loads(text)
-                left.pop(0)
-            cause = counting.cause_of_end()
-        if left:
-            yield {"cell": left.pop(0), "error": cause}
-
-
 def time_command(name: str, loops: int, effort: Effort, request: child.Request, output: Path) -> list[str]:
     """The command of a pyperf manager for one worker process of a cell."""
     command = [*child.module_command("gmembench.benchmarks.worker"), f"--cell={name}", *request.arguments()]
@@ -122,34 +107,52 @@ def time_command(name: str, loops: int, effort: Effort, request: child.Request, 
     return [*command, f"--inherit-environ={','.join(child.inherited_names())}"]
 
 
-def timed_once(name: str, loops: int, effort: Effort, request: child.Request) -> Any:
-    """One pyperf benchmark with the run of one worker process. Raises ChildFailed with the cause."""
+def timed_once(name: str, loops: int, wall_s: float, effort: Effort, request: child.Request) -> Any:
+    """One pyperf benchmark with the run of one worker process. `wall_s`: what a pass takes with its set-up.
+
+    Raises ChildFailed with the cause.
+    """
+    limit_s = SILENCE_AT_MOST_S + SLACK * loops * wall_s * (effort.values + effort.warmups)
     with tempfile.TemporaryDirectory(prefix="gmembench-") as folder:
         output = Path(folder, "result.json")
         with child.running(time_command(name, loops, effort, request, output)) as timing:
-            timing.output.read()
-            if timing.process.wait() or not output.exists():
+            try:
+                timing.process.communicate(timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                raise child.ChildFailed(
+                    f"timing was ended after {limit_s:.0f} s, many times what it should take"
+                ) from None
+            if timing.process.returncode or not output.exists():
                 raise child.ChildFailed(timing.cause_of_end())
         return pyperf.Benchmark.load(str(output))
 
 
-def count_cells(cells: Sequence[Cell], request: child.Request, timed: bool, outcome: Outcome, show: Progress) -> None:
+def count_cells(
+    cells: Sequence[Cell], request: child.Request, timed: Collection[str], outcome: Outcome, show: Progress
+) -> None:
     """Fill `outcome.counted`, and `outcome.failed` with the cells that raised or ran no step.
 
+    `timed`: names of the cells for which the time of a pass is wanted.
     Raises UserError for a cell whose sizes or operations are a mistake of its author.
     """
-    for line in counted_lines([cell.name for cell in cells], request, timed):
-        name = line["cell"]
-        if "mistake" in line:
-            raise UserError(*line["mistake"])
-        if "error" not in line and line["counted"]["count.steps"] < 1:
-            line["error"] = "it ran no step, so nothing was measured"
-        if "error" in line:
-            outcome.failed[name] = line["error"]
-            show.failed(name, line["error"])
-        else:
-            outcome.counted[name] = line
-            show.counted(name, line["counted"]["count.steps"])
+    with contextlib.closing(counted_lines([cell.name for cell in cells], request, timed)) as lines:
+        for line in lines:
+            if "mistake" in line:
+                raise UserError(*line["mistake"])
+            _note_line(line, outcome, show)
+
+
+def _note_line(line: dict[str, Any], outcome: Outcome, show: Progress) -> None:
+    """Keep a counted line, or its error."""
+    name = line["cell"]
+    if "error" not in line and line["counted"]["count.steps"] < 1:
+        line["error"] = "it ran no step, so nothing was measured"
+    if "error" in line:
+        outcome.failed[name] = line["error"]
+        show.failed(name, line["error"])
+    else:
+        outcome.counted[name] = line
+        show.counted(name, line["counted"]["count.steps"])
 
 
 def time_cells(
@@ -164,7 +167,8 @@ def time_cells(
         line = outcome.counted[name]
         show.timing(name)
         try:
-            run = timed_once(name, loops_for(line["pass_s"], line["wall_s"], effort.value_s), effort, request)
+            loops = loops_for(line["pass_s"], line["wall_s"], effort.value_s)
+            run = timed_once(name, loops, line["wall_s"], effort, request)
         except child.ChildFailed as error:
             outcome.failed[name] = str(error)
             outcome.timed.pop(name, None)
@@ -193,7 +197,7 @@ def run_cells(
     planned = share(cells if timed is None else timed, effort) if effort else {}
     outcome.untimed = [cell.name for cell in cells if cell.name not in planned] if effort else []
     show.begin(len(cells) + sum(planned.values()))
-    count_cells(cells, request, effort is not None, outcome, show)
+    count_cells(cells, request, planned, outcome, show)
     if effort:
         time_cells(planned, effort, request, outcome, show)
     return outcome

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +154,13 @@ def parts(paths: tuple[Path, ...]) -> tuple[dict[str, Scenario], dict[str, Desig
     return load_scenarios(paths), load_designs(paths), load_hardware(paths)
 
 
+@cache
+def assembled(design: str, hardware: str, paths: tuple[Path, ...]) -> Code:
+    """The code of a design on a hardware, which all its cells in a process share."""
+    _, designs, kinds = parts(paths)
+    return assemble(designs[design], kinds[hardware])
+
+
 def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> Workload:
     """The operations of a scenario. Raises UserError if its sizes are absurd."""
     try:
@@ -199,4 +206,5 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, *
     check_workload(name, workload)
     work, left_out = split_work(workload.operations, design)
     source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and comparable(cell, design) else None
-    return Prepared(parameters, assemble(design, hardware), geometry, work, left_out, source)
+    code = assembled(design.name, hardware.name, tuple(paths))
+    return Prepared(parameters, code, geometry, work, left_out, source)

@@ -105,13 +105,14 @@ def load_results(paths: Sequence[Path]) -> Results:
 
 
 def _results(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> Results:
+    facts: dict[str, pd.DataFrame] = {}
     return Results(
         cells=_cells(cells, file_of),
         times=_frame(
             ["cell", "process", "time_ns"], [row for name, raw in cells.items() for row in _values(name, raw)]
         ),
         programs=_programs(cells),
-        rows=pd.concat([profiles.row_frame(name, raw) for name, raw in cells.items()], ignore_index=True),
+        rows=pd.concat([profiles.row_frame(name, raw, facts) for name, raw in cells.items()], ignore_index=True),
         backing=pd.concat([profiles.backing_frame(name, raw) for name, raw in cells.items()], ignore_index=True),
         not_applicable=_not_applicable(cells),
         conformance={

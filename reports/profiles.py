@@ -30,29 +30,43 @@ def counter(raw: RawBenchmark, key: str) -> int | None:
     return value
 
 
-def row_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
+def row_frame(name: str, raw: RawBenchmark, known: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of a cell as a frame: cell, program, row, step, place, nature, site, hits.
 
-    They are in `profile.rows`, or their hits in `profile.hits` and all else in `rows.<design>/<hardware>`.
+    They are in `profile.rows`, or their hits in `profile.hits` and all else in `rows.<design>/<hardware>`; the
+    facts that cells share are read once and kept in `known`, by their text.
     Raises UserError if an item lacks a name or a count of hits.
     """
-    rows = _with_hits(raw) if "profile.hits" in raw.metadata else _json(raw, "profile.rows", "[]")
-    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
-        raise UserError("profile.rows is not a list of rows", raw.where, WRITE_AGAIN)
-    frame = pd.DataFrame(rows, columns=[*_ROW_TEXTS, "hits"]).astype({"hits": "int64"})
-    frame.insert(0, "program", [row["row"].split(".")[0] for row in rows])
+    if "profile.hits" in raw.metadata:
+        facts, hits = _shared_facts(raw, known)
+    else:
+        rows = _json(raw, "profile.rows", "[]")
+        facts = _facts(raw, "profile.rows", rows)
+        hits = [row.get("hits") for row in rows]
+        if not _is_counts(hits):
+            raise UserError("profile.rows is not a list of rows", raw.where, WRITE_AGAIN)
+    frame = facts.assign(hits=pd.Series(hits, facts.index, "int64"))
     frame.insert(0, "cell", name)
     return frame
 
 
-def _with_hits(raw: RawBenchmark) -> list[dict[str, Any]]:
+def _shared_facts(raw: RawBenchmark, known: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[int]]:
     key = f"rows.{raw.metadata.get('cell.design')}/{raw.metadata.get('cell.hardware')}"
-    rows, hits = _json(raw, key, "[]"), _json(raw, "profile.hits", "[]")
-    if not isinstance(rows, list) or not _is_counts(hits) or len(rows) != len(hits):
+    text, hits = str(raw.metadata.get(key, "[]")), _json(raw, "profile.hits", "[]")
+    if text not in known:
+        known[text] = _facts(raw, key, _json(raw, key, "[]"))
+    if not _is_counts(hits) or len(known[text]) != len(hits):
         raise UserError(f"profile.hits does not fit {key}", raw.where, WRITE_AGAIN)
-    if not all(isinstance(row, dict) for row in rows):
+    return known[text], hits
+
+
+def _facts(raw: RawBenchmark, key: str, rows: Any) -> pd.DataFrame:
+    """The facts of rows as a frame: program and _ROW_TEXTS."""
+    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
         raise UserError(f"{key} is not a list of rows", raw.where, WRITE_AGAIN)
-    return [{**row, "hits": count} for row, count in zip(rows, hits, strict=True)]
+    frame = pd.DataFrame(rows, columns=list(_ROW_TEXTS), dtype=object)
+    frame.insert(0, "program", [row["row"].split(".")[0] for row in rows])
+    return frame
 
 
 def backing_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
@@ -97,4 +111,4 @@ def _is_counts(column: object) -> bool:
 
 
 def _is_row(row: object) -> bool:
-    return isinstance(row, dict) and all(_is_name(row.get(key)) for key in _ROW_TEXTS) and _is_count(row.get("hits"))
+    return isinstance(row, dict) and all(_is_name(row.get(key)) for key in _ROW_TEXTS)

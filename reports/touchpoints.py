@@ -66,19 +66,28 @@ def kvm_rows(results: Results) -> pd.DataFrame:
 
 def lines(results: Results) -> list[Line]:
     """Return the table: on each path, places and natures with their scores, and a line for the whole path."""
-    rows, common = kvm_rows(results), common_cells(results)
+    common = common_cells(results)
+    points = _points(kvm_rows(results), common)
     found = []
     for path in PATHS:
-        here = rows[rows["path"] == path]
+        here = points[points["path"] == path]
         done = _operations(results, path, common)
         for place in places(here):
             there = here[here["place"] == place]
-            for nature in sorted(set(there["nature"])):
-                part = there[there["nature"] == nature]
-                found.append(Line(path, place, nature, _scores(results, part, common, done)))
+            found += [
+                Line(path, place, nature, _scores(results, there[there["nature"] == nature], done))
+                for nature in sorted(set(there["nature"]))
+            ]
         if not here.empty:
-            found.append(Line(path, ALL, ALL, _scores(results, here, common, done)))
+            found.append(Line(path, ALL, ALL, _scores(results, here, done)))
     return found
+
+
+def _points(rows: pd.DataFrame, common: set[str]) -> pd.DataFrame:
+    """One row a design, path, place, nature and site, with its hits in common cells: a hundredth of the rows."""
+    hits = rows["hits"].where(rows["cell"].isin(common), 0)
+    keys = ["design", "path", "place", "nature", "site"]
+    return rows.assign(hits=hits).groupby(keys, sort=False)["hits"].sum().reset_index()
 
 
 def _operations(results: Results, path: str, common: set[str]) -> dict[str, int]:
@@ -89,10 +98,10 @@ def _operations(results: Results, path: str, common: set[str]) -> dict[str, int]
     return {str(name): int(sum_) for name, sum_ in programs["operations"].fillna(0).groupby(design).sum().items()}
 
 
-def _scores(results: Results, rows: pd.DataFrame, common: set[str], done: dict[str, int]) -> list[Score]:
-    pairs = {design: set(zip(own["site"], own["nature"], strict=True)) for design, own in rows.groupby("design")}
+def _scores(results: Results, points: pd.DataFrame, done: dict[str, int]) -> list[Score]:
+    pairs = {design: set(zip(own["site"], own["nature"], strict=True)) for design, own in points.groupby("design")}
     base = pairs.get(BASELINE, set()) if BASELINE in results.designs else None
-    hits = rows[rows["cell"].isin(common)].groupby("design")["hits"].sum()
+    hits = points.groupby("design")["hits"].sum()
     found = []
     for design in results.designs:
         own, operations = pairs.get(design, set()), done.get(design, 0)

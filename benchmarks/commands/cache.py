@@ -73,7 +73,7 @@ def warm(as_json: bool, quiet: bool) -> int:
     outcome = harness.Outcome()
     with progress.shown(quiet) as bar:
         bar.begin(1)
-        harness.count_cells([cell], Request("small", (), None, DIGEST), True, outcome, bar)
+        harness.count_cells([cell], Request("small", (), None, DIGEST), (), outcome, bar)
     if outcome.failed:
         return 1
     if as_json:

@@ -137,7 +137,17 @@ def _no_profile(axes: Axes, reason: str | None) -> None:
     axes.spines["bottom"].set_visible(False)
 
 
+def _corners(profile: pd.DataFrame) -> pd.DataFrame:
+    """The points at which some curve bends: the others lie on straight lines, and change no picture."""
+    points = profile[["operation", "private_pages", "shared_pages", "double_backed_pages"]].to_numpy(dtype="int64")
+    steps = np.diff(points, axis=0)
+    # Integer cross products: no point is lost or kept by rounding.
+    bends = (steps[:-1, 1:] * steps[1:, :1] != steps[1:, 1:] * steps[:-1, :1]).any(axis=1)
+    return profile[np.concatenate(([True], bends, [True]))] if len(profile) > 2 else profile
+
+
 def _areas(axes: Axes, profile: pd.DataFrame, colour: str) -> None:
+    profile = _corners(profile)
     x = profile["operation"]
     private = formatting.mebibytes(1) * profile["private_pages"]
     total = private + formatting.mebibytes(1) * profile["shared_pages"]

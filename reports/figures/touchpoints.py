@@ -57,13 +57,15 @@ def _grid(rows: pd.DataFrame) -> pd.DataFrame:
 def _panel(axes: Axes, design: str, grid: pd.DataFrame, largest: int, *, labelled: bool) -> None:
     colour = designs.look(design).colour
     for (row, column), value in np.ndenumerate(grid.to_numpy()):
+        if not value:
+            continue
         margin = row == len(grid) - 1 or column == len(grid.columns) - 1
-        if value and not margin:
+        if not margin:
             alpha = 0.1 + 0.5 * value / largest
             axes.add_patch(Rectangle((column, row), 0.96, 0.92, facecolor=colour, alpha=alpha, edgecolor="none"))
         axes.text(
-            column + 0.48, row + 0.46, str(value) if value else "·", ha="center", va="center_baseline",
-            color=theme.INK if value else theme.MUTED, weight="bold" if margin else "normal",
+            column + 0.48, row + 0.46, str(value), ha="center", va="center_baseline",
+            color=theme.INK, weight="bold" if margin else "normal",
         )  # fmt: skip
     axes.set_xlim(0, len(grid.columns))
     axes.set_ylim(len(grid), 0)

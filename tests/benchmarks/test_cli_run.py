@@ -189,11 +189,19 @@ def test_run_builds_the_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", ["counter", "worker"])
 def test_children_refuse_other_sources(module: str, tmp_path: Path) -> None:
     """A child that was started from other sources says so and measures nothing."""
-    words = ["--size=small", f"--digest={'0' * 16}", f"--cell={TWO[0]}"]
+    words = ["--size=small", f"--digest={'0' * 16}"]
     if module == "worker":
-        words += ["--processes=1", "--values=1", "--warmups=0", "--loops=1", "--quiet", "--output=result.json"]
+        words += [
+            f"--cell={TWO[0]}",
+            "--processes=1",
+            "--values=1",
+            "--warmups=0",
+            "--loops=1",
+            "--quiet",
+            "--output=result.json",
+        ]
     command = [sys.executable, "-P", "-m", f"gmembench.benchmarks.{module}", *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 1
     assert "runs other sources" in done.stderr
     assert "0" * 16 in done.stderr
