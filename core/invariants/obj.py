@@ -24,10 +24,11 @@ from gmembench.core.world import (
 
 @part
 def walked_into(w: Record, found: int) -> bool:
-    """Whether somebody else than its maker walks over a memslot object."""
+    """Whether somebody else than its maker, who holds slots_lock, walks over a memslot object."""
     for i in range(w["actors_n"]):
         a = actor(w, i)
-        if a["range_slot"] == found and a["new_slot"] != found and a["cursor"] < a["stop"]:
+        maker = w["slots_lock"] == a["number"] + 1
+        if not maker and a["range_slot"] == found and a["cursor"] < a["stop"]:
             return True
     return False
 
