@@ -483,9 +483,13 @@ NOT_EXPRESSIBLE = {
     "guest_memfd_test 6": "MAP_PRIVATE: mappings of the file are shared ones",
     "guest_memfd_test 9": "a mapping four times the file: the file is as large as the guest",
     "guest_memfd_test 10": "reading a policy back: a policy is part of a world's geometry, no operation sets it",
+    "guest_memfd_test 10 (refusal)": "a policy that does not exist is refused when a world is made, not by an operation",
+    "guest_memfd_test 12 (other advice)": "MADV_HUGEPAGE and MADV_DONTNEED on the file's mapping: no such operations",
     "guest_memfd_test 13": "st_size and st_blksize: there is no stat",
+    "guest_memfd_test 14 (unaligned)": "punches at and of one byte less than a page: the model counts in pages",
     "guest_memfd_test 15": "unaligned punches: the model counts in pages",
     "guest_memfd_test 16": "an offset near INT64_MAX: index and gfn are one number",
+    "guest_memfd_test 17 (capabilities)": "what KVM_CHECK_EXTENSION says: a design has an operation or not",
     "private_mem_conversions_test 6": "kinds of exits: the VMM converts, the hypercall is not modelled",
     "private_mem_conversions_test 7": "the fallocate helper of the selftest finds the right memslot: one file",
     "private_mem_conversions_test 8": "the size of the file divides by the memslots: arithmetic of the selftest",
@@ -494,10 +498,13 @@ NOT_EXPRESSIBLE = {
     "pre_fault_memory_test 4": "the guest reads all pages at the end: part of the rows for 2 and 3",
     "pre_fault_memory_test (racing)": "memslot deletion beside the prefault: a schedule, not a sequence",
     "set_memory_region_test 1": "flags of the ioctl that do not exist",
+    "set_memory_region_test 2 (read only)": "KVM_MEM_READONLY beside a file: read-only memory is out of scope",
     "set_memory_region_test 3": "file descriptors of another kind, of another VM, unaligned offsets",
+    "set_memory_region_test 5 (file offsets)": "ranges of the file that overlap where the gfns do not: index and gfn are "
+    "one number",
     "sev_smoke_test": "MSRs and the GHCB of SEV: needs the hardware",
 }
-"""Assertion -> why the model cannot express it."""
+"""Assertion, or in parentheses a part of one that has a row -> why the model cannot express it."""
 
 
 class Actors:
