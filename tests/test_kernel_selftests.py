@@ -483,7 +483,7 @@ NOT_EXPRESSIBLE = {
     "guest_memfd_test 6": "MAP_PRIVATE: mappings of the file are shared ones",
     "guest_memfd_test 9": "a mapping four times the file: the file is as large as the guest",
     "guest_memfd_test 10": "reading a policy back: a policy is part of a world's geometry, no operation sets it",
-    "guest_memfd_test 10 (refusal)": "a policy that does not exist is refused when a world is made, not by an operation",
+    "guest_memfd_test 10 (refusal)": "a policy that does not exist is refused when a world is made",
     "guest_memfd_test 12 (other advice)": "MADV_HUGEPAGE and MADV_DONTNEED on the file's mapping: no such operations",
     "guest_memfd_test 13": "st_size and st_blksize: there is no stat",
     "guest_memfd_test 14 (unaligned)": "punches at and of one byte less than a page: the model counts in pages",
@@ -500,8 +500,7 @@ NOT_EXPRESSIBLE = {
     "set_memory_region_test 1": "flags of the ioctl that do not exist",
     "set_memory_region_test 2 (read only)": "KVM_MEM_READONLY beside a file: read-only memory is out of scope",
     "set_memory_region_test 3": "file descriptors of another kind, of another VM, unaligned offsets",
-    "set_memory_region_test 5 (file offsets)": "ranges of the file that overlap where the gfns do not: index and gfn are "
-    "one number",
+    "set_memory_region_test 5 (file offsets)": "ranges of the file that overlap where gfns do not: both are one number",
     "sev_smoke_test": "MSRs and the GHCB of SEV: needs the hardware",
 }
 """Assertion, or in parentheses a part of one that has a row -> why the model cannot express it."""
