@@ -310,6 +310,13 @@ PREFAULT_TEST = (
     *prefaults(private=True),
     Assertion(
         "pre_fault_memory_test 2, 3",
+        "2M of shared memory that is mapped as one page: nothing is left",
+        ("guest-memfd",),
+        (Do("prefault", 0, REGION, actor="V0", done=REGION),),
+        {"shared_order": 2},
+    ),
+    Assertion(
+        "pre_fault_memory_test 2, 3",
         "a page behind the memslot: one page is left, ENOENT",
         ("guest-memfd",),
         (Do("prefault", REGION + 1, 1, "ENOENT", actor="V0", done=0),),

@@ -11,8 +11,8 @@ def after_page(w: Record, a: Record) -> int:
     """Retry a page whose fault was stale; else go on behind what was mapped, until the range is done."""
     if a["stale"] != 0:
         return RETRY
-    a["done"] += 1
     a["gfn"] = level_head(w, a["level"], a["gfn"]) + level_gfns(w, a["level"])
+    a["done"] = min(a["gfn"], a["end"]) - a["first"]
     if a["gfn"] < a["end"]:
         return AGAIN
     a["result"] = 0
