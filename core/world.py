@@ -80,9 +80,11 @@ FRAME = np.dtype(
 ORACLE_ZERO_PRIVATE, ORACLE_ZERO_SHARED = 1, 2
 ORACLE_DATA_PRIVATE, ORACLE_DATA_SHARED = 4, 8
 ORACLE_RACED_PRIVATE, ORACLE_RACED_SHARED = 16, 32
+ORACLE_JUNK = 64
 """Oracle, out of the programs' reach, of a gfn's private and its shared copy. ZERO: it was legally emptied, so zeros
 may be read. DATA: it was written, so the data of its generation may be read. RACED: it was written while a request to
-empty it was under way, so nobody can tell which of them came last. Without DATA, zeros may be read too.
+empty it was under way, so nobody can tell which of them came last. Without DATA, zeros may be read too. JUNK: the
+hardware changed the key of the gfn's only page, so anything may be read until it is written or emptied.
 """
 
 CACHE = np.dtype(
@@ -280,6 +282,7 @@ HEADER = np.dtype(
         ("slots_arch_lock", "i8"),
         ("mmap_writer", "i8"),
         ("mmap_readers", "i8"),
+        ("mf_mutex", "i8"),  # memory_failure() works on one page at a time: actor + 1
         # the VM, and the TDX module's part of it
         ("vm_refs", "i8"),  # the VM fd, and files that pin the VM
         ("vm_tag", "i8"),  # changes when the VM object is freed
@@ -294,6 +297,7 @@ HEADER = np.dtype(
         ("inval_end", "i8"),
         ("inval_valid", "i8"),
         ("mn_active", "i8"),
+        ("mn_lock", "i8"),  # mn_invalidate_lock, from the updater's test of the count to its publication: actor + 1
         # memslots, SRCU, roots
         ("slot_generation", "i8"),
         ("gp_waiting", "i8"),  # readers the grace period still waits for

@@ -27,7 +27,8 @@ def poison(file: Rows = ()) -> Program:
     return program(
         "poison",
         (
-            row("mf.get_page", {"none": "L_next"}, at="L_page"),
+            row("mf.lock_mutex", at="L_page"),
+            row("mf.get_page", {"none": "L_next"}),
             row("mf.set_poison", {"same": "L_put", "other": "L_file" if file else "L_put"}),
             row("mf.lock_rmap", step="mm.lock_mmap", **RMAP_LOCK),
             row("mf.lock_folio"),
@@ -40,7 +41,8 @@ def poison(file: Rows = ()) -> Program:
             row("mf.unlock_folio"),
             row("mf.unlock_rmap", step="mm.unlock_mmap", **RMAP_LOCK),
             row("mf.put_page", step="mf.put_page_again", at="L_put"),
-            row("mf.next", {"again": "L_page"}, step="mf.next_gfn", at="L_next"),
+            row("mf.unlock_mutex", at="L_next"),
+            row("mf.next", {"again": "L_page"}, step="mf.next_gfn"),
         ),
         aside=(
             *beside_zap("mf.mn.start"),

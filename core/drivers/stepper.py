@@ -270,6 +270,10 @@ class Stepper:
         place = self._places[number]
         return bool(place["row"] != IDLE or place["next"] < place["end"])
 
+    def idle(self, number: int) -> bool:
+        """Whether an actor is between two operations."""
+        return bool(self._places[number]["row"] == IDLE)
+
     def state(self) -> int:
         """A digest of the world without its counters, and of where the actors are in their scripts."""
         copy = self.world.buffer.copy()

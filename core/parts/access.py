@@ -6,13 +6,16 @@ from gmembench.core.views import Record
 from gmembench.core.world import (
     ATTR_PRIVATE,
     CONTENT_DATA,
+    HARDWARE_NONE,
     ORACLE_DATA_PRIVATE,
     ORACLE_DATA_SHARED,
+    ORACLE_JUNK,
     ORACLE_RACED_PRIVATE,
     ORACLE_RACED_SHARED,
     ORACLE_ZERO_PRIVATE,
     ORACLE_ZERO_SHARED,
     PAGE_FILE,
+    PG_GUEST,
     frame,
     page,
 )
@@ -21,8 +24,9 @@ from gmembench.core.world import (
 @part
 def of_private_copy(w: Record, gfn: int, pfn: int) -> bool:
     """Whether a page is of the gfn's private copy. Where a gfn has one copy, it counts as the shared one."""
-    private = frame(w, gfn)["attr"] & ATTR_PRIVATE != 0
-    return w["one_copy"] == 0 and private and backing_state(w, pfn) == PAGE_FILE
+    if w["one_copy"] != 0 or frame(w, gfn)["attr"] & ATTR_PRIVATE == 0:
+        return False
+    return backing_state(w, pfn) == PAGE_FILE or page(w, pfn)["flags"] & PG_GUEST != 0
 
 
 @part
@@ -39,7 +43,7 @@ def write_content(w: Record, a: Record) -> None:
     else:
         generation = (f["gen_shared"] + 1) & 0xFF
         f["gen_shared"] = generation
-        f["oracle"] = f["oracle"] & ~ORACLE_ZERO_SHARED | ORACLE_DATA_SHARED
+        f["oracle"] = f["oracle"] & ~(ORACLE_ZERO_SHARED | ORACLE_JUNK) | ORACLE_DATA_SHARED
         if f["punches"] != 0:
             f["oracle"] = f["oracle"] | ORACLE_RACED_SHARED
     p["content"] = CONTENT_DATA
@@ -77,8 +81,26 @@ def tell_emptied(w: Record, gfn: int, zero: int) -> None:
     else:
         data, raced = ORACLE_DATA_SHARED, ORACLE_RACED_SHARED
     if f["oracle"] & raced == 0:
-        f["oracle"] = f["oracle"] & ~data
+        f["oracle"] = f["oracle"] & ~data & ~ORACLE_JUNK
     f["oracle"] = f["oracle"] | zero
+
+
+@part
+def tell_rekeyed(w: Record, gfn: int) -> None:
+    """Tell the oracle that the only page of a gfn changes hands: on encrypted hardware nobody can read it as it was."""
+    f = frame(w, gfn)
+    if w["hardware"] != HARDWARE_NONE:
+        f["oracle"] = f["oracle"] | ORACLE_ZERO_SHARED | ORACLE_JUNK
+
+
+@part
+def tell_left_td(w: Record, gfn: int) -> None:
+    """Tell the oracle that a private page of a gfn left the TD: mapped anew it reads zero."""
+    f = frame(w, gfn)
+    if w["one_copy"] == 0:
+        f["oracle"] = f["oracle"] | ORACLE_ZERO_PRIVATE
+    elif f["attr"] & ATTR_PRIVATE:
+        f["oracle"] = f["oracle"] | ORACLE_ZERO_SHARED
 
 
 @part

@@ -9,6 +9,7 @@ from gmembench.core.world import (
     CONTENT_ZERO,
     ORACLE_DATA_PRIVATE,
     ORACLE_DATA_SHARED,
+    ORACLE_JUNK,
     ORACLE_ZERO_PRIVATE,
     ORACLE_ZERO_SHARED,
     frame,
@@ -32,6 +33,8 @@ def judge_read(w: Record, a: Record) -> int:
     if a["content"] != CONTENT_DATA:
         if private and w["fresh_junk"] != 0:
             return READ_FINE if zero else READ_LOST
+        if not private and f["oracle"] & ORACLE_JUNK:
+            return READ_FINE
         return READ_FOREIGN
     return judge_data(w, a, data, f["gen_private"] if private else f["gen_shared"])
 

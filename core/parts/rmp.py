@@ -51,3 +51,12 @@ def unassigned_region(w: Record, pfn: int) -> bool:
         if page(w, i)["hw"] & HW_OWNED:
             return False
     return True
+
+
+@part
+def some_assigned(w: Record, pfn: int) -> bool:
+    """Whether any page of the folio that a page heads is assigned."""
+    for i in range(pfn, pfn + folio_pages(w, pfn)):
+        if page(w, i)["hw"] & HW_OWNED:
+            return True
+    return False

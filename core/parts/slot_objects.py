@@ -49,3 +49,11 @@ def first_ready(w: Record) -> int:
         if s["active"] != 0 and s["life"] == LIFE_READY:
             return i
     return -1
+
+
+@part
+def end_swap(w: Record, a: Record) -> None:
+    """The new set of memslots is published: count the generation, and drop mn_invalidate_lock if it is held."""
+    w["slot_generation"] += 1
+    if w["mn_lock"] == a["number"] + 1:
+        w["mn_lock"] = 0

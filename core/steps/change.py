@@ -3,7 +3,7 @@
 from gmembench.core.errno import EEXIST, EINVAL, OK
 from gmembench.core.outcomes import NEXT, REFUSED, SAME
 from gmembench.core.parts.attributes import mark_mixed_regions
-from gmembench.core.parts.slot_objects import new_object
+from gmembench.core.parts.slot_objects import end_swap, new_object
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import LIFE_READY, SLOT_GUEST_MEMFD, SLOT_LOG_DIRTY, slot
@@ -39,7 +39,7 @@ def publish(w: Record, a: Record, r: Record) -> int:
     """Replace the memslot by its copy in the active set."""
     slot(w, a["range_slot"])["active"] = 0
     slot(w, a["new_slot"])["active"] = 1
-    w["slot_generation"] += 1
+    end_swap(w, a)
     return NEXT
 
 
@@ -81,5 +81,5 @@ def publish_moved(w: Record, a: Record, r: Record) -> int:
     s["tag"] = (s["tag"] + 1) & 0xFF
     s["active"] = 1
     slot(w, a["new_slot"])["active"] = 0
-    w["slot_generation"] += 1
+    end_swap(w, a)
     return NEXT

@@ -3,6 +3,7 @@
 from gmembench.core.errno import EAGAIN
 from gmembench.core.operations import PRIVATE
 from gmembench.core.outcomes import AGAIN, BUSY, DONE, NEXT, NONE, SHARED, SIGBUS
+from gmembench.core.parts.access import tell_rekeyed
 from gmembench.core.parts.attributes import wanted_attr
 from gmembench.core.parts.file_folios import add_folio, drain_batch
 from gmembench.core.parts.folio_range import file_end
@@ -112,8 +113,13 @@ def pass_folio(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-attributes", "state", "mas_store_prealloc")
 def store_attr(w: Record, a: Record, r: Record) -> int:
-    """Store the attribute of the whole range at once: it is one range of the maple tree."""
+    """Store the attribute of the whole range at once: it is one range of the maple tree.
+
+    The oracle is told whose page changes hands.
+    """
     for gfn in range(a["first"], a["end"]):
+        if frame(w, gfn)["attr"] != wanted_attr(a):
+            tell_rekeyed(w, gfn)
         frame(w, gfn)["attr"] = wanted_attr(a)
     a["index"] = a["first"]
     return NEXT

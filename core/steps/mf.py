@@ -22,6 +22,22 @@ from gmembench.core.world import (
 )
 
 
+@step("mm", "lock", "memory_failure")
+def lock_mutex(w: Record, a: Record, r: Record) -> int:
+    """Take mf_mutex: two broken pages of one huge page would wait for each other's references."""
+    if w["mf_mutex"] != 0:
+        return BLOCKED
+    w["mf_mutex"] = a["number"] + 1
+    return NEXT
+
+
+@step("mm", "lock", "memory_failure")
+def unlock_mutex(w: Record, a: Record, r: Record) -> int:
+    """Drop mf_mutex."""
+    w["mf_mutex"] = 0
+    return NEXT
+
+
 @step("mm", "refcount", "get_hwpoison_page", ("none",))
 def get_page(w: Record, a: Record, r: Record) -> int:
     """Find the page and take a reference: with the flag PRIVATE that of the file, else that of the VMA."""

@@ -1,7 +1,7 @@
 """What the memory management of the host does to the VMA: unmap, NUMA hints, freeing after the flush."""
 
 from gmembench.core.outcomes import AGAIN, BLOCKED, BUSY, NEXT
-from gmembench.core.parts.access import tell_punched, tell_punching
+from gmembench.core.parts.access import tell_emptied, tell_punched, tell_punching
 from gmembench.core.parts.pins import held_for_a_while
 from gmembench.core.parts.pool import account_private, account_shared, put_page
 from gmembench.core.parts.stage2 import region_end
@@ -14,6 +14,7 @@ from gmembench.core.world import (
     HPTE_PROTNONE,
     HPTE_RW,
     HPTE_STATE,
+    ORACLE_ZERO_PRIVATE,
     ORACLE_ZERO_SHARED,
     PG_GUEST,
     POLICY_DEFAULT,
@@ -144,7 +145,13 @@ def restore_pte(w: Record, a: Record, r: Record) -> int:
 
 @step("vmm", "state", "madvise returns")
 def returned(w: Record, a: Record, r: Record) -> int:
-    """The VMM knows from here on that the range of the VMA reads zero: told to the oracle."""
+    """The VMM knows from here on that the range of the VMA reads zero: told to the oracle.
+
+    Guest pages of the VMA, if it has any, were let go as well.
+    """
+    if w["private_memory"] != 0 and w["cache_n"] == 0:
+        for gfn in range(a["first"], min(a["end"], w["frames_n"])):
+            tell_emptied(w, gfn, ORACLE_ZERO_PRIVATE)
     tell_punched(w, a, ORACLE_ZERO_SHARED)
     a["result"] = 0
     return NEXT

@@ -1,6 +1,6 @@
 """The mmu_notifier callbacks of KVM around its handlers (kvm_main.c:722-837)."""
 
-from gmembench.core.outcomes import NEXT, NONE
+from gmembench.core.outcomes import BLOCKED, NEXT, NONE
 from gmembench.core.parts.memslots import begin_walk
 from gmembench.core.parts.notifier import notified_end, notified_start
 from gmembench.core.steps.registry import step
@@ -9,7 +9,9 @@ from gmembench.core.views import Record
 
 @step("kvm-invalidate", "state", "kvm_mmu_notifier_invalidate_range_start")
 def active_inc(w: Record, a: Record, r: Record) -> int:
-    """Count the notification in: the active memslots must not change until it ends."""
+    """Count the notification in: the active memslots must not change until it ends. They are not being changed now."""
+    if w["mn_lock"] != 0:
+        return BLOCKED
     w["mn_active"] += 1
     return NEXT
 

@@ -10,6 +10,7 @@ from gmembench.core.views import Record
 from gmembench.core.world import (
     ATTR_PRIVATE,
     CONTENT_DATA,
+    ORACLE_DATA_PRIVATE,
     ORACLE_ZERO_PRIVATE,
     PG_UPTODATE,
     frame,
@@ -26,7 +27,6 @@ def find_slot(w: Record, a: Record, r: Record) -> int:
     if a["slot"] < 0:
         return NONE
     s = slot(w, a["slot"])
-    a["slot_tag"] = s["tag"]
     a["stop"] = min(a["end"], s["base"] + s["npages"])
     return NEXT
 
@@ -65,9 +65,9 @@ def copy(w: Record, a: Record, r: Record) -> int:
     new["content_gen"] = old["content_gen"]
     if old["content"] == CONTENT_DATA:
         f["gen_private"] = old["content_gen"]
-        f["oracle"] = f["oracle"] & ~ORACLE_ZERO_PRIVATE
+        f["oracle"] = f["oracle"] & ~ORACLE_ZERO_PRIVATE | ORACLE_DATA_PRIVATE
     else:
-        f["oracle"] = f["oracle"] | ORACLE_ZERO_PRIVATE
+        f["oracle"] = f["oracle"] & ~ORACLE_DATA_PRIVATE | ORACLE_ZERO_PRIVATE
     return NEXT
 
 

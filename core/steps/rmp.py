@@ -3,7 +3,7 @@
 from gmembench.core.outcomes import ABSENT, HIT, NEXT, NONE, REFUSED
 from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.pool import zero_pages
-from gmembench.core.parts.rmp import entry_first, entry_pages, folio_pages, share_page, unassigned_region
+from gmembench.core.parts.rmp import entry_first, entry_pages, folio_pages, share_page, some_assigned, unassigned_region
 from gmembench.core.parts.stage2 import translate_pfn
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
@@ -15,10 +15,13 @@ ONE_PAGE, WHOLE_FOLIO = 0, 1
 
 @step("hardware", "check", "snp_lookup_rmpentry", ("none", "hit"))
 def lookup(w: Record, a: Record, r: Record) -> int:
-    """Look the page up. None: it is the host's. Hit: its entry covers no more than is asked for. Else it covers 2M."""
+    """Look the page up. None: it is the host's. Hit: its entry covers no more than is asked for. Else it covers 2M.
+
+    Of a folio that is taken back whole each page is looked up: 4K parts of it may have been given one by one.
+    """
     p = page(w, a["pfn"])
     if p["hw"] & HW_OWNED == 0:
-        return NONE
+        return HIT if r["value"] == WHOLE_FOLIO and some_assigned(w, a["pfn"]) else NONE
     if p["hw"] & HW_HUGE and not (r["value"] == WHOLE_FOLIO and p["order"] >= w["region_shift"]):
         return NEXT
     return HIT

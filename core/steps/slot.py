@@ -4,7 +4,7 @@ from gmembench.core.errno import EEXIST, EINVAL, ENOMEM, OK
 from gmembench.core.outcomes import BLOCKED, NEXT, NOMEM, NONE, OVERLAP
 from gmembench.core.parts.attributes import mark_mixed_regions
 from gmembench.core.parts.memslots import begin_walk, next_slot
-from gmembench.core.parts.slot_objects import find_number, new_object, unused_objects
+from gmembench.core.parts.slot_objects import end_swap, find_number, new_object, unused_objects
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
@@ -107,9 +107,13 @@ def alloc_arch(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-memslot", "lock", "kvm_swap_active_memslots")
 def wait_mn_idle(w: Record, a: Record, r: Record) -> int:
-    """Wait until no notification is between its start and its end: it must find the same memslots at both."""
+    """Wait until no notification is between its start and its end: it must find the same memslots at both.
+
+    mn_invalidate_lock is held from the last test until the new set is published.
+    """
     if w["mn_active"] != 0:
         return BLOCKED
+    w["mn_lock"] = a["number"] + 1
     return NEXT
 
 
@@ -117,7 +121,7 @@ def wait_mn_idle(w: Record, a: Record, r: Record) -> int:
 def publish(w: Record, a: Record, r: Record) -> int:
     """Put the new object into the active set."""
     slot(w, a["new_slot"])["active"] = 1
-    w["slot_generation"] += 1
+    end_swap(w, a)
     return NEXT
 
 
@@ -142,7 +146,7 @@ def publish_invalid(w: Record, a: Record, r: Record) -> int:
     """Replace the memslot by its INVALID copy in the active set."""
     slot(w, a["range_slot"])["active"] = 0
     slot(w, a["new_slot"])["active"] = 1
-    w["slot_generation"] += 1
+    end_swap(w, a)
     return NEXT
 
 
@@ -161,7 +165,7 @@ def begin_zap(w: Record, a: Record, r: Record) -> int:
 def publish_removed(w: Record, a: Record, r: Record) -> int:
     """Take the INVALID copy out of the active set."""
     slot(w, a["new_slot"])["active"] = 0
-    w["slot_generation"] += 1
+    end_swap(w, a)
     return NEXT
 
 

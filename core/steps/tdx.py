@@ -21,6 +21,7 @@ from gmembench.core.outcomes import (
     SLOT,
     YIELD,
 )
+from gmembench.core.parts.access import tell_left_td
 from gmembench.core.parts.attributes import wanted_attr
 from gmembench.core.parts.gpa import believed_private, cache_pfn, cached_pfn
 from gmembench.core.parts.kicks import all_left, kick_all
@@ -28,6 +29,7 @@ from gmembench.core.parts.memslots import slot_of_gfn, walk_on
 from gmembench.core.parts.prefault import after_page
 from gmembench.core.parts.roots import drop_tables
 from gmembench.core.parts.sept import give_back, tree_locked
+from gmembench.core.parts.slot_objects import end_swap
 from gmembench.core.parts.stage2 import clear_entry, region_empty, region_end, translate_pfn
 from gmembench.core.parts.zaps import SHARED_ONLY, filter_of, zap_at
 from gmembench.core.steps.registry import step
@@ -297,9 +299,9 @@ def publish_removed(w: Record, a: Record, r: Record) -> int:
     """Take the INVALID copy out of the active set. The oracle is told that its private pages left the TD."""
     s = slot(w, a["new_slot"])
     s["active"] = 0
-    w["slot_generation"] += 1
+    end_swap(w, a)
     for gfn in range(s["base"], s["base"] + s["npages"]):
-        frame(w, gfn)["oracle"] = frame(w, gfn)["oracle"] | ORACLE_ZERO_PRIVATE
+        tell_left_td(w, gfn)
     return NEXT
 
 
