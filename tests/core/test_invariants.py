@@ -112,6 +112,16 @@ def own_free_page(world: World) -> None:
     world.arrays["pages"]["hw"][9] = HW_OWNED
 
 
+def test_an_entry_that_outlives_its_memslot_is_found() -> None:
+    """A deletion that zaps nothing leaves entries behind, though their pages are still in the file."""
+    deleted = GUEST_MEMFD.programs["slot_delete"].replaced("slot.zap", "zap.nothing")
+    world = written_private()
+    Sequential(assemble(GUEST_MEMFD.edited("keeps-entries", slot_delete=deleted), NONE), world).run(
+        operation("slot_delete", 2)
+    )
+    assert names(world) == ["UAF-MAP"]
+
+
 @pytest.mark.parametrize(
     ("plant", "name"),
     [
