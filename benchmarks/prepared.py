@@ -110,7 +110,7 @@ class Prepared:
         """Counted numbers of one pass, as metadata of the result file."""
         driver = Sequential(self.code, World(self.geometry))
         curve = follow_backing(driver, self.work)
-        numbers = counted_numbers(driver)
+        numbers = counted_numbers(driver, self.work)
         for program, count in self.left_out.items():
             numbers[f"count.not_applicable.{program}"] = count
             numbers[f"reason.not_applicable.{program}"] = str(missing_program(self.code.design, program))

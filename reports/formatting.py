@@ -20,7 +20,9 @@ def count(value: Any) -> str:
 
 
 def ratio(value: float) -> str:
-    """A mean of counts: no decimals if it is whole or large, else one (two below ten)."""
+    """A mean of counts: no decimals if it is whole or large, else one (two below ten); never rounded down to 0."""
+    if 0 < value < 0.005:
+        return "under 0.01"
     if value == round(value) or value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

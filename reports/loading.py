@@ -21,6 +21,7 @@ COUNTERS = (
     "operations", "steps", "faults", "fault_steps", "conversions", "conversion_steps", "converted_gfns",
     "retries", "flushes", "ipis", "zeroed_pages", "private_pages_peak", "shared_pages_peak",
     "backing_pages_peak", "double_backed_pages_peak", "state_bytes", "state_bytes_per_gfn", "gfns",
+    "conversions_refused", "warns", "pinned_pages", "mappings_4k", "mappings_2m", "mappings_1g",
 )  # fmt: skip
 """Counters of a cell, metadata `count.<name>`; each is a column of `Results.cells`."""
 

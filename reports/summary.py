@@ -26,13 +26,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the summary: group, label, unit, kind of number, and how to fill it for a cell."""
+    """One column of the summary: group, label, unit, kind of number, and how to fill it for a cell.
+
+    seldom: a counter; the column is shown only if it is not zero in some cell.
+    """
 
     group: str
     label: str
     unit: str
     kind: str
     entry: Callable[["Cell"], Entry]
+    seldom: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,14 +91,15 @@ def summary_table(results: Results) -> Table:
     """Return the summary: cells that ran and cells that are not applicable, designs side by side."""
     notes = Notes()
     times = distributions(results)
+    columns = tuple(c for c in COLUMNS if not c.seldom or results.cells[c.seldom].fillna(0).any())
     rows = []
     for name, counters in results.cells.iterrows():
         cell = Cell(str(name), counters, times.get(str(name)), results, notes)
-        rows.append(Row(cell.name, _parts(counters), [column.entry(cell) for column in COLUMNS], None))
+        rows.append(Row(cell.name, _parts(counters), [column.entry(cell) for column in columns], None))
     for name, missing in results.not_applicable.iterrows():
         rows.append(Row(str(name), _parts(missing), [], missing["reason"]))
     rows.sort(key=lambda row: cell_order(row.parts))
-    return Table(COLUMNS, rows, notes.texts)
+    return Table(columns, rows, notes.texts)
 
 
 def program_rows(results: Results) -> list[dict[str, Any]]:
@@ -176,6 +181,10 @@ def _sample(cell: Cell) -> Entry:
     return Entry(f"{cell.time.processes} / {cell.time.count}")
 
 
+def _seldom(group: str, label: str, key: str, program: str | None = None) -> Column:
+    return Column(group, label, "", "counted", _counter(key, program), key)
+
+
 COLUMNS = (
     Column("Work", "operations", "", "counted", _counter("operations")),
     Column("Work", "steps", "", "counted", _counter("steps")),
@@ -191,6 +200,7 @@ COLUMNS = (
         "counted",
         _per("conversion_steps", "conversions", "convert"),
     ),
+    _seldom("Conversions", "refused", "conversions_refused", "convert"),
     Column("Memory", "private, peak", "MiB", "counted", _counter("private_pages_peak", show=formatting.size)),
     Column("Memory", "shared, peak", "MiB", "counted", _counter("shared_pages_peak", show=formatting.size)),
     Column(
@@ -201,7 +211,12 @@ COLUMNS = (
         _counter("double_backed_pages_peak", show=formatting.size),
     ),
     Column("Memory", "model state a gfn", "bytes", "counted", _counter("state_bytes_per_gfn")),
+    _seldom("At the end", "mapped at 4K", "mappings_4k"),
+    _seldom("At the end", "mapped at 2M", "mappings_2m"),
+    _seldom("At the end", "mapped at 1G", "mappings_1g"),
+    _seldom("At the end", "pinned pages", "pinned_pages"),
+    _seldom("At the end", "kernel warnings", "warns"),
     Column("Time of the model's code", "per operation: median, middle half", "ns", "measured", _time),
     Column("Time of the model's code", "processes / values", "", "measured", _sample),
 )
-"""The columns of the summary, left to right; columns of one group stand together."""
+"""The columns of the summary, left to right, seldom ones included; columns of one group stand together."""

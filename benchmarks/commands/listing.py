@@ -1,5 +1,6 @@
 """`gmembench list`: what there is to run."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,25 @@ def first_line(text: str) -> str:
 
 
 def designs(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Designs: the kernel that each follows, and its programs."""
-    from gmembench.core.catalog import load_designs
+    """Designs: where each comes from, what it runs on, what it lacks, and what is known to go wrong with it."""
+    from gmembench.core.catalog import load_designs, load_hardware
 
+    kinds = load_hardware(paths)
     return [
-        {"name": d.name, "doc": first_line(d.doc), "kernel": d.kernel, "programs": list(d.programs)}
+        {
+            "name": d.name,
+            "doc": first_line(d.doc),
+            "origin": d.origin,
+            "kernel": d.kernel,
+            "hardware": [name for name in kinds if name not in d.not_on],
+            "not_on": dict(d.not_on),
+            "sizes": list(d.sizes),
+            "private_sizes": list(d.private_sizes),
+            "pins": d.pins,
+            "programs": list(d.programs),
+            "not_applicable": dict(d.not_applicable),
+            "findings": [dataclasses.asdict(finding) for finding in d.findings],
+        }
         for d in load_designs(paths).values()
     ]
 
@@ -42,10 +57,21 @@ def scenarios(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def invariants(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Invariants, and when each is judged."""
-    from gmembench.core.catalog import load_invariants
+    """Invariants: when each is judged, what it says when broken, and the designs known to break it."""
+    from gmembench.core.catalog import load_designs, load_invariants
+    from gmembench.core.invariant import STUCK
 
-    return [{"name": i.name, "doc": first_line(i.doc), "when": list(i.when)} for i in load_invariants(paths).values()]
+    designs = load_designs(paths).values()
+    return [
+        {
+            "name": i.name,
+            "doc": first_line(i.doc),
+            "when": list(i.when),
+            "says": {when: i.stuck if when == STUCK else getattr(i, when).says for when in i.when},
+            "broken_by": [d.name for d in designs if any(finding.invariant == i.name for finding in d.findings)],
+        }
+        for i in load_invariants(paths).values()
+    ]
 
 
 def steps(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -165,7 +191,17 @@ KINDS = {f.__name__: f for f in (designs, hardware, scenarios, invariants, steps
 @options.paths
 @options.as_json
 def list_(kind: str, paths: tuple[Path, ...], as_json: bool) -> int:
-    """List what there is, with a line about each.
+    """List what there is, with a line about each. --json adds what a line cannot hold.
+
+    \b
+    designs      origin, kernel, hardware and page sizes; what it lacks and why; known findings
+    hardware     kinds of memory encryption
+    scenarios    what is run, and its variants
+    invariants   what must hold, when it is judged, which designs are known to break it
+    steps        one CPU's work between two points at which another can intervene; who uses it
+    rows         steps in the order of each design's programs
+    touchpoints  places of a design in KVM's own code, and those beyond legacy-vma
+    cells        scenario x design x hardware x page size; reasons where it is not applicable
 
     \b
     Example:

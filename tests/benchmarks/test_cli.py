@@ -182,6 +182,29 @@ def test_a_step_names_the_designs_that_use_it() -> None:
     assert all(set(row) == facts and row["function"] for row in found.values())
 
 
+def test_a_design_says_where_it_comes_from_and_where_it_runs() -> None:
+    """Hardware that a design runs on and hardware that it does not, with the reason, are all there is; see findings."""
+    kinds = {row["name"] for row in json.loads(gmembench("list", "hardware", "--json").stdout)}
+    codes = {row["name"] for row in json.loads(gmembench("list", "invariants", "--json").stdout)}
+    for row in json.loads(gmembench("list", "designs", "--json").stdout):
+        assert row["origin"]
+        assert row["kernel"]
+        assert row["sizes"]
+        assert set(row["hardware"]) | set(row["not_on"]) == kinds
+        assert not set(row["hardware"]) & set(row["not_on"])
+        assert all(row["not_on"].values())
+        assert all(row["not_applicable"].values())
+        assert {finding["invariant"] for finding in row["findings"]} <= codes | {""}
+
+
+def test_an_invariant_says_when_it_is_judged_and_what_is_wrong() -> None:
+    """Every moment at which an invariant is judged has its sentence."""
+    for row in json.loads(gmembench("list", "invariants", "--json").stdout):
+        assert row["when"]
+        assert set(row["says"]) == set(row["when"])
+        assert all(row["says"].values())
+
+
 def test_touchpoints_of_the_baseline_are_beyond_nothing() -> None:
     """legacy-vma adds nothing to itself; guest-memfd adds on both paths, and never more than it has."""
     found = {row["name"]: row for row in json.loads(gmembench("list", "touchpoints", "--json").stdout)}
