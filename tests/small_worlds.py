@@ -1,5 +1,6 @@
 """Small worlds that tests run operations on."""
 
+import random
 from functools import cache
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 
 from gmembench.core.catalog import load_designs
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
+from gmembench.core.designs.guest_memfd_inplace import INIT_SHARED
 from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.errno import RESULT_NAMES
 from gmembench.core.hardware.none import HARDWARE
-from gmembench.core.operations import LONG, OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
+from gmembench.core.operations import LONG, OPERATION, PRIVATE, PROGRAM_NUMBER, PROGRAMS, WRITE
 from gmembench.core.programs import Code, Design, Hardware, Program, assemble
 from gmembench.core.world import Geometry, World
 
@@ -19,6 +21,9 @@ DESIGNS = {design.name: design for design in (LEGACY_VMA, GUEST_MEMFD)}
 """The two designs that most tests of shared programs use."""
 
 ALL_DESIGNS = load_designs()
+VARIANTS = {INIT_SHARED.name: INIT_SHARED}
+"""Variants of shipped designs that small worlds can be made of too."""
+
 EVERY_DESIGN_AND_SIZE = [(name, size) for name, design in ALL_DESIGNS.items() for size in design.sizes]
 NOT_KEPT = {
     "vma-gup": frozenset({"mixed"}),
@@ -34,10 +39,15 @@ V0, V1, H0, H1 = range(4)
 """Actors of a small world: two vCPUs, two host threads."""
 
 
+def design_of(name: str) -> Design:
+    """A shipped design, or a variant of one."""
+    return VARIANTS[name] if name in VARIANTS else ALL_DESIGNS[name]
+
+
 @cache
 def code_of(design: str) -> Code:
     """The rows of a shipped design on hardware without encryption."""
-    return assemble(ALL_DESIGNS[design], HARDWARE)
+    return assemble(design_of(design), HARDWARE)
 
 
 def code_of_programs(*programs: Program, hardware: Hardware = HARDWARE) -> Code:
@@ -49,7 +59,7 @@ def code_of_programs(*programs: Program, hardware: Hardware = HARDWARE) -> Code:
 
 def geometry(design: str, size: str = "4K", **changes: Any) -> Geometry:
     """Two vCPUs, two host threads, 16 gfns in regions of 4, one memslot; `changes` replace parts of it."""
-    d = ALL_DESIGNS[design]
+    d = design_of(design)
     parts: dict[str, Any] = {
         "gfns": 16,
         "vcpus": 2,
@@ -86,6 +96,20 @@ def operation(
     """One operation, as an array of one OPERATION."""
     flags = WRITE * write | PRIVATE * private | LONG * long
     return np.array([(0, gfn, count, 0, PROGRAM_NUMBER[program], actor, flags, slot)], OPERATION)
+
+
+def random_operations(design: str, seed: int, length: int, gfns: int) -> np.ndarray:
+    """A fixed sequence of any operations that a design has, the random ones from a seed, and a teardown at the end."""
+    source, asked = random.Random(seed), []
+    programs = [p for p in PROGRAMS if p in ALL_DESIGNS[design].programs and p != "teardown"]
+    for _ in range(length):
+        program = source.choice([*programs, "access", "access"])
+        actor = source.choice([V0, V1] if program in {"access", "prefault"} else [H0, H1])
+        gfn = source.randrange(gfns)
+        count = source.randint(1, min(8, gfns - gfn))
+        write, private, slot = source.random() < 0.5, source.random() < 0.5, source.randrange(4)
+        asked.append(operation(program, actor, gfn, count, write=write, private=private, slot=slot))
+    return np.concatenate([*asked, operation("teardown")])
 
 
 def result_name(number: int) -> str:

@@ -160,8 +160,16 @@ CLOSE = blocks.program(
     evict("END"),
 )
 
-POISON = blocks.poison((row("mf.error", {"next": "L_put"}, step="rm.error", at="L_file"),))
-"""KVM is told and sends SIGBUS to whoever found the error (restricted_error_remove_page). Nothing is zapped."""
+POISON = blocks.poison(
+    (
+        row("mf.split_folio", step="shmem.split_poisoned", at="L_file"),
+        row("mf.error", {"next": "L_put"}, step="rm.error"),
+    )
+)
+"""A huge folio is split. KVM is told and sends SIGBUS to whoever found the error (restricted_error_remove_page).
+
+Nothing is zapped.
+"""
 
 TEARDOWN = blocks.program(
     "teardown",

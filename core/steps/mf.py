@@ -60,13 +60,13 @@ def get_page(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "state", "memory_failure", ("same", "other"))
 def set_poison(w: Record, a: Record, r: Record) -> int:
-    """Mark the page as poisoned: nobody gets it from now on. Other: it is a page of the file."""
+    """Mark the page as poisoned: nobody gets it from now on. Other: it is a page of the file, told by its folio."""
     p = page(w, a["pfn"])
     if p["flags"] & PG_POISONED:
         a["result"] = EHWPOISON
         return SAME
     p["flags"] = p["flags"] | PG_POISONED
-    return OTHER if p["state"] == PAGE_FILE else NEXT
+    return OTHER if page(w, block_head(w, a["pfn"]))["state"] == PAGE_FILE else NEXT
 
 
 @step("mm", "lock", "folio_lock")

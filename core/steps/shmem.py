@@ -186,6 +186,31 @@ def split_folio(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
+@step("mm", "state", "try_to_split_thp_page")
+def split_poisoned(w: Record, a: Record, r: Record) -> int:
+    """Split a huge folio of which one page is broken: waits until only the file and memory_failure hold it.
+
+    If it was truncated meanwhile its other pages are free.
+    """
+    head = block_head(w, a["pfn"])
+    h = page(w, head)
+    if h["order"] == 0:
+        return NEXT
+    in_file = 1 if h["flags"] & PG_IN_MAPPING else 0
+    if h["lock"] != 0 or h["pins"] != 0 or h["refs"] != 1 + in_file:
+        return BLOCKED
+    size = 1 << h["order"]
+    split_block(w, head, 1)
+    h["refs"] = 1
+    if in_file != 0:
+        page(w, a["pfn"])["refs"] = 2
+        return NEXT
+    for pfn in range(head, head + size):
+        if pfn != a["pfn"]:
+            put_page(w, pfn)
+    return NEXT
+
+
 @step("backing", "lock", "folio_unlock")
 def unlock_split(w: Record, a: Record, r: Record) -> int:
     """Unlock the first page of what was split; the truncation looks again and finds the pages one by one."""

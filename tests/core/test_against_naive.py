@@ -17,8 +17,10 @@ from small_worlds import (
     NOT_KEPT,
     V0,
     V1,
+    VARIANTS,
     Machine,
     code_of,
+    design_of,
     geometry,
     machine,
 )
@@ -200,16 +202,15 @@ SLOTS = ("slot_create", "slot_delete", "slot_flags", "slot_move")
 PAGES = ("host_pin", "host_pin", "host_unpin", "swap_out", "swap_out", "collapse", "migrate", "poison", "reuse")
 RARE = ("kernel_access", "populate", "populate", "zap_gfn_range", "close")
 UNSETTLED = {
-    ("fd-restricted", "2M"): frozenset({"poison"}),
     ("guest-memfd-inplace-1g", "1G"): frozenset({"poison"}),
 }
-"""Programs left out of a design with a page size: nobody says what a broken page makes of a huge folio."""
+"""Programs left out of a design with a page size: nobody says what a broken page makes of a folio of 1G."""
 
 
 @st.composite
 def operations(draw: st.DrawFn, design: str, size: str = "4K", without: frozenset[str] = frozenset()) -> Asked:
     """One operation that the design has, none of `without`."""
-    d = ALL_DESIGNS[design]
+    d = design_of(design)
     left_out = without | UNSETTLED.get((design, size), frozenset())
     groups = (COMMON, COMMON, SLOTS, PAGES, RARE)
     choices = [[p for p in group if p in d.programs and p not in left_out] for group in groups]
@@ -238,7 +239,7 @@ def shapes(size: str = "4K") -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@pytest.mark.parametrize(("design", "size"), EVERY_DESIGN_AND_SIZE)
+@pytest.mark.parametrize(("design", "size"), [*EVERY_DESIGN_AND_SIZE, *((name, "4K") for name in VARIANTS)])
 def test_every_operation_does_what_the_naive_twin_does(design: str, size: str) -> None:
     """Results, contents, backing, attributes, memslots and free pages agree after each of random operations."""
 

@@ -7,7 +7,6 @@ that is meant to change states or rows. Read the difference before you keep it.
 import hashlib
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +15,9 @@ from typing import Any
 import consistency
 import numpy as np
 import pytest
-from small_worlds import ALL_DESIGNS, EVERY_DESIGN_AND_SIZE, H0, H1, NOT_KEPT, V0, V1, machine, operation
+from small_worlds import ALL_DESIGNS, EVERY_DESIGN_AND_SIZE, NOT_KEPT, machine, random_operations
 
 from gmembench.core import jit
-from gmembench.core.operations import PROGRAMS
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden.json"
 GFNS = 40
@@ -28,24 +26,10 @@ LENGTH = 150
 Counts = dict[str, Any]
 
 
-def operations(design: str) -> np.ndarray:
-    """A fixed sequence: every program of the design, the random ones from a fixed seed, a teardown at the end."""
-    source, asked = random.Random(1), []
-    programs = [p for p in PROGRAMS if p in ALL_DESIGNS[design].programs and p != "teardown"]
-    for _ in range(LENGTH):
-        program = source.choice([*programs, "access", "access"])
-        actor = source.choice([V0, V1] if program in {"access", "prefault"} else [H0, H1])
-        gfn = source.randrange(GFNS)
-        count = source.randint(1, min(8, GFNS - gfn))
-        write, private, slot = source.random() < 0.5, source.random() < 0.5, source.randrange(4)
-        asked.append(operation(program, actor, gfn, count, write=write, private=private, slot=slot))
-    return np.concatenate([*asked, operation("teardown")])
-
-
 def outcome_of(design: str, size: str) -> Counts:
     """State hash and counts after the fixed sequence."""
     m = machine(design, size, gfns=GFNS, slots=((0, 17), (17, 7), (28, 9)), nodes=2, tlb_entries=8)
-    asked = operations(design)
+    asked = random_operations(design, 1, LENGTH, GFNS)
     m.driver.run(asked, 0, LENGTH)
     before_teardown = digest(m.world.buffer)
     assert consistency.faults(m.world, without=NOT_KEPT.get(design, frozenset())) == []

@@ -33,7 +33,8 @@ class FdRestricted(GuestMemfd):
     * A huge folio comes when all of a region inside the file is empty; punching a part of it leaves small pages.
     * A folio is cleared as a whole when it is first used. An fallocate clears what it finds and nobody has used.
     * Closing the file frees nothing as long as a memslot is there.
-    * Whoever finds a broken page of the file gets SIGBUS. The page stays, and the guest may go on with it.
+    * Whoever finds a broken page of the file gets SIGBUS. The page stays, and the guest may go on with it. A huge
+      folio with a broken page is cut.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -116,6 +117,7 @@ class FdRestricted(GuestMemfd):
             if gfn in self.private:
                 result = "EHWPOISON" if gfn in self.broken_private else "SIGBUS"
                 self.broken_private.add(gfn)
+                self.huge_private.discard(self.folio(gfn).start)
         return result
 
     def close(self) -> str:
