@@ -61,13 +61,11 @@ def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_siz
         hardware=hardware.number,
         sept=hardware.sept,
         fresh_junk=hardware.fresh_content == "junk",
-        zap_empties=not hardware.zap_keeps_content,
         one_backing=design.one_backing,
         one_copy=design.one_copy,
         gmem_only=design.gmem_only,
         init_private=design.init_private,
         private_memory=design.private_memory,
-        zap_by_root=design.zap_by_root,
     )
 
 

@@ -219,9 +219,8 @@ class Design:
     `kernel`: the version whose order it follows. `not_applicable`: program -> why this design has no
     such operation. `not_on`: hardware -> why it cannot run there. `file`: there is a file. `private_memory`:
     gfns have an attribute. `one_backing`, `one_copy`, `gmem_only`, `init_private`: as in `Geometry`.
-    `zap_by_root`: deleting a memslot invalidates the root. `sizes`: page sizes of its cells. `private_sizes`:
-    page sizes that folios of the file can have. `pins`: who pins private pages, in words. `findings`: what is
-    known to go wrong. `origin`: where the design comes from, in one line.
+    `sizes`: page sizes of its cells. `private_sizes`: page sizes that folios of the file can have. `pins`: who
+    pins private pages, in words. `findings`: what is known to go wrong. `origin`: where the design comes from.
     """
 
     name: str
@@ -236,7 +235,6 @@ class Design:
     one_copy: bool = False
     gmem_only: bool = False
     init_private: bool = False
-    zap_by_root: bool = False
     sizes: tuple[str, ...] = ("4K", "2M")
     private_sizes: tuple[str, ...] = ("4K",)
     pins: str = "nobody pins private pages"

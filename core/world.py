@@ -47,7 +47,7 @@ CONTENT_ZERO, CONTENT_DATA, CONTENT_JUNK = 0, 1, 2
 SEPT_FREE, SEPT_PENDING, SEPT_MAPPED, SEPT_BLOCKED, SEPT_PENDING_BLOCKED = 0, 1, 2, 3, 4
 
 # --- consumers of a page other than stage-2 entries ---
-CONSUMER_NONE, CONSUMER_PIN_SHORT, CONSUMER_PIN_LONG, CONSUMER_VMSA = 0, 1, 2, 3
+CONSUMER_NONE, CONSUMER_PIN_SHORT, CONSUMER_PIN_LONG = 0, 1, 2
 
 # --- life of an object ---
 LIFE_UNUSED, LIFE_BUILDING, LIFE_READY, LIFE_INVALID, LIFE_FREED = 0, 1, 2, 3, 5
@@ -137,7 +137,7 @@ CONSUMER = np.dtype(
         ("pfn", "u4"),
     ]
 )
-"""A user of a page that no stage-2 entry shows: a DMA pin, a vCPU's VMSA."""
+"""A user of a page that no stage-2 entry shows: a DMA pin."""
 
 SLOT = np.dtype(
     [
@@ -148,7 +148,6 @@ SLOT = np.dtype(
         ("bound", "u1"),  # in the file's bindings
         ("gmem_only", "u1"),  # all faults go to the file: memslots of a file with mmap
         ("flags", "u1"),  # SLOT_*
-        ("twin", "u1"),  # INVALID copy: the object it was copied from
         ("file", "i2"),  # guest_memfd file; -1 none
         ("base", "i8"),  # first gfn
         ("npages", "i8"),
@@ -272,9 +271,7 @@ HEADER = np.dtype(
         ("policy_node", "i8"),  # node of POLICY_BIND
         ("separate_roots", "i8"),  # private and shared entries under different roots
         ("private_memory", "i8"),  # the VM has private memory (attributes exist)
-        ("zap_by_root", "i8"),  # default VM type: a memslot is deleted by invalidating the root
         ("fresh_junk", "i8"),  # the hardware does not define what a page holds that was just given to the guest
-        ("zap_empties", "i8"),  # the hardware loses what a private page holds when it is zapped
         # locks: holder + 1, or a count of readers
         ("mmu_writer", "i8"),
         ("mmu_readers", "i8"),
@@ -361,8 +358,8 @@ class Geometry:
     no gfn ever needs a page in the VMA and one in the file. `one_copy`: and a conversion keeps its data.
     `gmem_only`: memslots take every page from the file. `init_private`: every gfn begins private.
     `movable`: pages behind the VMA come from a zone that no page pinned for long may lie in.
-    `sept`: the hardware keeps a table of its own. `fresh_junk`, `zap_empties`: a page just given to the guest
-    may hold anything; a private page that is zapped loses its data. `consumers`: pins and VMSAs there can be at once.
+    `sept`: the hardware keeps a table of its own. `fresh_junk`: a page just given to the guest
+    may hold anything. `consumers`: pins there can be at once.
     `policy`: the mbind() policy of the VMM's mapping: "default" (the node of whoever touches first),
     "interleave" (by index) or "bind:N".
     """
@@ -381,7 +378,6 @@ class Geometry:
     movable: bool = False
     separate_roots: bool = False
     private_memory: bool = False
-    zap_by_root: bool = False
     one_backing: bool = False
     one_copy: bool = False
     gmem_only: bool = False
@@ -389,7 +385,6 @@ class Geometry:
     hardware: int = HARDWARE_NONE
     sept: bool = False
     fresh_junk: bool = False
-    zap_empties: bool = False
     consumers: int = 8
     policy: str = "default"
 
@@ -572,9 +567,7 @@ class World:
             "movable",
             "separate_roots",
             "private_memory",
-            "zap_by_root",
             "fresh_junk",
-            "zap_empties",
         ):
             header[name] = getattr(g, name)
         header["policy"], header["policy_node"] = g.policy_numbers
@@ -595,7 +588,7 @@ class World:
         if self.geometry.init_private:
             self.arrays["frames"]["attr"] = ATTR_PRIVATE
         for number, (base, count) in enumerate(self.geometry.slots):
-            slots[number] = (LIFE_READY, 1, number, 1, 0, 0, 0, 0, -1, base, count, 0)
+            slots[number] = (LIFE_READY, 1, number, 1, 0, 0, 0, -1, base, count, 0)
             if len(self.arrays["files"]):
                 slots[number]["file"] = 0
                 slots[number]["pgoff"] = base

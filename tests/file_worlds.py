@@ -33,7 +33,6 @@ def shape_of(design: Design, **changes: Any) -> Geometry:
         "region_gfns": 2,
         "file": design.file,
         "private_memory": design.private_memory,
-        "zap_by_root": design.zap_by_root,
         "one_backing": design.one_backing,
         "one_copy": design.one_copy,
         "gmem_only": design.gmem_only,

@@ -40,7 +40,6 @@ def tiny(design: Design, hardware: Hardware, **changes: object) -> Geometry:
         "nodes": 2,
         "file": design.file,
         "private_memory": design.private_memory,
-        "zap_by_root": design.zap_by_root,
         "one_backing": design.one_backing,
         "one_copy": design.one_copy,
         "gmem_only": design.gmem_only,
@@ -49,7 +48,6 @@ def tiny(design: Design, hardware: Hardware, **changes: object) -> Geometry:
         "hardware": hardware.number,
         "sept": hardware.sept,
         "fresh_junk": hardware.fresh_content == "junk",
-        "zap_empties": not hardware.zap_keeps_content,
     }
     return Geometry(**{**parts, **changes})  # type: ignore[arg-type]  # fields by name
 

@@ -68,7 +68,6 @@ def geometry(design: str, size: str = "4K", **changes: Any) -> Geometry:
         "region_gfns": 4,
         "file": d.file,
         "private_memory": d.private_memory,
-        "zap_by_root": d.zap_by_root,
         "one_backing": d.one_backing,
         "one_copy": d.one_copy,
         "gmem_only": d.gmem_only,

@@ -89,7 +89,6 @@ class DesignModel:
             file=design.file,
             separate_roots=hardware.separate_roots,
             private_memory=design.private_memory,
-            zap_by_root=design.zap_by_root,
         )
         self._operation = np.zeros(1, OPERATION)
         self.reset()

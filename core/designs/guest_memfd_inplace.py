@@ -64,7 +64,6 @@ DESIGN = replace(
     },
     not_on={},
     private_memory=True,
-    zap_by_root=False,
     findings=(),
     init_private=True,
     pins="nobody pins private pages; a pin of a shared page refuses its conversion",

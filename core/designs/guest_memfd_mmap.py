@@ -96,7 +96,6 @@ DESIGN = replace(
     one_backing=True,
     one_copy=True,
     gmem_only=True,
-    zap_by_root=True,
     findings=(STALE_ROOT,),
     sizes=("4K",),
     origin="guest_memfd flags MMAP and INIT_SHARED, virt/kvm/guest_memfd.c of Linux 7.3.4",

@@ -102,6 +102,5 @@ DESIGN = Design(
         "tdx": "private memory of a TD must not be mapped by the VMM, and this design has no other",
         "snp": "private memory of an SNP guest must not be mapped by the VMM, and this design has no other",
     },
-    zap_by_root=True,
     findings=(STALE_ROOT,),
 )

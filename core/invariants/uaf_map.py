@@ -2,18 +2,17 @@
 
 The page is free, or neither the file nor the VMA has it behind the gfn. KVM holds no reference to a page that it maps:
 an invalidation must take the entry away before the page goes, and no fault may map it meanwhile. So there is no
-moment at which such an entry is right. The same holds for pages that something else uses by its number: a pin keeps
-its page from being freed, and the VMSA that a vCPU runs on must still be in the file. When nobody is inside an
-operation, no entry is left at a gfn that has no memslot: nobody would be told when its page goes.
+moment at which such an entry is right. A pin keeps its page from being freed. When nobody is inside an operation, no
+entry is left at a gfn that has no memslot: nobody would be told when its page goes.
 """
 
 from gmembench.core.invariant import Invariant, Rule
 from gmembench.core.jit import part
-from gmembench.core.parts.backing import backs, guest_used, page_head
+from gmembench.core.parts.backing import backs, page_head
 from gmembench.core.parts.memslots import slot_of_gfn
 from gmembench.core.parts.stage2 import entry_level, level_gfns
 from gmembench.core.views import Record
-from gmembench.core.world import CONSUMER_NONE, CONSUMER_VMSA, PAGE_FREE, SPTE_PRESENT, consumer, page, spte
+from gmembench.core.world import CONSUMER_NONE, PAGE_FREE, SPTE_PRESENT, consumer, page, spte
 
 
 @part
@@ -37,8 +36,7 @@ def maps_foreign_page(w: Record) -> int:
                 return wrong
     for i in range(w["consumers_n"]):
         c = consumer(w, i)
-        pinned = c["kind"] != CONSUMER_NONE and c["kind"] != CONSUMER_VMSA
-        if pinned and page(w, page_head(w, c["pfn"]))["state"] == PAGE_FREE:
+        if c["kind"] != CONSUMER_NONE and page(w, page_head(w, c["pfn"]))["state"] == PAGE_FREE:
             return 1 + c["gfn"]
     return 0
 
@@ -52,21 +50,9 @@ def maps_without_memslot(w: Record) -> int:
     return 0
 
 
-def runs_on_foreign_vmsa(w: Record, a: Record) -> int:
-    """1 + the gfn of the VMSA, if the vCPU that just ran has one in a page that is not behind it."""
-    if not guest_used(w, a):
-        return 0
-    for i in range(w["consumers_n"]):
-        c = consumer(w, i)
-        if c["kind"] == CONSUMER_VMSA and c["actor"] == a["number"] and not backs(w, c["gfn"], c["pfn"]):
-            return 1 + c["gfn"]
-    return 0
-
-
 INVARIANT = Invariant(
     "UAF-MAP",
     (__doc__ or "").strip(),
     state=Rule(maps_foreign_page, "gfn {} is mapped to a page that is no longer its own"),
-    use=Rule(runs_on_foreign_vmsa, "the vCPU ran on a VMSA at gfn {} whose page is no longer its own"),
     rest=Rule(maps_without_memslot, "gfn {} is mapped, and no memslot holds it"),
 )

@@ -136,7 +136,6 @@ def copy_invalid(w: Record, a: Record, r: Record) -> int:
     s["pgoff"] = old["pgoff"]
     s["file"] = -1
     s["life"] = LIFE_INVALID
-    s["twin"] = a["range_slot"]
     a["new_slot"] = found
     return NEXT
 
