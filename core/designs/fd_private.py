@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from gmembench.core import blocks
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
+from gmembench.core.designs.guest_memfd import ZAPPED_WITH_DATA
 from gmembench.core.parts.zaps import KIND_CONVERTED_FROM
 from gmembench.core.programs import Finding, Where, hook, row
 from gmembench.core.steps.fd import OF_FOLIO, OF_RANGE, REGISTERED
@@ -332,6 +333,15 @@ FINDINGS = (
         "notify_populate at the end of shmem_fallocate (v5 04/13)",
         ("none", "tdx", "snp"),
     ),
+    Finding(
+        "LOSS",
+        "The callback for a fallocate zaps the whole range, private entries of pages that were there before too: the"
+        " page leaves the TD and its data are gone.",
+        "V0 writes private gfn 0; H allocates gfn 0 again; V0 reads gfn 0.",
+        "inference from kvm_private_mem_notifier_handler of v5, which tells fallocate from punch by nothing",
+        ("tdx",),
+    ),
+    ZAPPED_WITH_DATA,
 )
 
 PRESENCE = RFC_2021.edited(

@@ -154,6 +154,16 @@ TEARDOWN = blocks.program(
     ),
 )
 
+ZAPPED_WITH_DATA = Finding(
+    "LOSS",
+    "zapping a range of gfns whatever their kind (kvm_zap_gfn_range) takes private pages out of the TD, and their data "
+    "are gone: nobody may ask for that where private memory is mapped",
+    "V0 writes private gfn 0; H zap_gfn_range gfn 0; V0 reads gfn 0",
+    "inference from kvm_tdp_mmu_zap_leafs, which works below all valid roots; KVM asks for no private gfn of a TD",
+    ("tdx",),
+)
+"""Of designs whose private pages leave the TD when they are zapped."""
+
 REFILLED_HOLE = Finding(
     "",
     "a fault in flight while its gfn is converted to shared and then punched refills the hole: it allocates before it "
@@ -174,6 +184,7 @@ FINDINGS = (
         "tdp_mmu.h:35 (one root holds both kinds); 695 private entries zapped by hva in the shipped conversions trace",
         ("none", "snp"),
     ),
+    ZAPPED_WITH_DATA,
 )
 
 DESIGN = Design(

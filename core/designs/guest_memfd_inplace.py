@@ -13,7 +13,7 @@ The file begins private; `INIT_SHARED` is the one made with that flag.
 from dataclasses import replace
 
 from gmembench.core import blocks
-from gmembench.core.designs.guest_memfd import SLOT_DELETE, SLOT_MOVE
+from gmembench.core.designs.guest_memfd import SLOT_DELETE, SLOT_MOVE, ZAPPED_WITH_DATA
 from gmembench.core.designs.guest_memfd_mmap import DESIGN as GUEST_MEMFD_MMAP
 from gmembench.core.designs.guest_memfd_mmap import UNEVICTABLE, punch_mapped
 from gmembench.core.errno import EFAULT
@@ -64,7 +64,7 @@ DESIGN = replace(
     },
     not_on={},
     private_memory=True,
-    findings=(),
+    findings=(ZAPPED_WITH_DATA,),
     init_private=True,
     pins="nobody pins private pages; a pin of a shared page refuses its conversion",
     origin="in-place conversion series, KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd file, linux-next",

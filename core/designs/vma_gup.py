@@ -186,6 +186,7 @@ FINDINGS = (
         PUNCHED + "the private entry stays zapped and its page pinned, though the mapping let it go",
         "V0 access gfn 0 (private); H0 punch gfn 0",
         "inference from RFC v3 36/59: kvm_unmap_rmapp, drop_private_spte",
+        ("none", "tdx"),
     ),
     Finding(
         "CNT",
@@ -194,6 +195,7 @@ FINDINGS = (
         "converted or its memslot deleted",
         "V0 access gfn 0 (private); H0 punch gfn 0; V0 access gfn 0",
         "inference from RFC v3 36/59: WARN_ON(pfn != spte_to_pfn(zapped)) in mmu_set_spte",
+        ("none", "tdx"),
     ),
 )
 

@@ -1,8 +1,8 @@
 """Running scripts to their end fairly: how LIVE is judged.
 
 The actors run in turns, each alone until it has to wait, is done, or comes back to a state that it has been in. If a
-whole turn of all of them ends in the state in which it began, nothing will ever change: a deadlock, or a livelock, in
-which retries wait for a change that never comes.
+whole turn of all of them ends in the state in which it began, and turns of one step each come back to a state too,
+nothing will ever change: a deadlock, or a livelock, in which retries wait for a change that never comes.
 """
 
 from gmembench.core.drivers.stepper import EXIT, Stepper
@@ -34,6 +34,25 @@ def run_alone(stepper: Stepper, number: int) -> None:
         seen.add(now)
 
 
+def in_a_circle(stepper: Stepper) -> bool:
+    """Let everybody make one step in turn; whether that comes back to a state that it has been in.
+
+    Who runs alone stops where it began, perhaps with a lock in hand that another one waits for. Step by step the
+    other one finds the lock free at some point of the circle, or never.
+    """
+    seen: set[int] = set()
+    while stepper.violation is None and not stepper.finished and len(seen) < MOST_STEPS:
+        now = stepper.state()
+        if now in seen:
+            return True
+        seen.add(now)
+        for number in range(len(stepper.world.arrays["actors"])):
+            let_kicked_leave(stepper)
+            if stepper.violation is None and stepper.unfinished(number):
+                stepper.take(number)
+    return False
+
+
 def finish(stepper: Stepper) -> None:
     """Run all scripts to their end; LIVE is violated if that can never be reached."""
     while not stepper.finished and stepper.violation is None:
@@ -42,5 +61,5 @@ def finish(stepper: Stepper) -> None:
             let_kicked_leave(stepper)
             if stepper.violation is None and stepper.unfinished(number):
                 run_alone(stepper, number)
-        if stepper.state() == before and stepper.violation is None and not stepper.finished:
+        if stepper.violation is None and not stepper.finished and stepper.state() == before and in_a_circle(stepper):
             stepper.fail(stepper.panel.stuck())

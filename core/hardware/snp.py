@@ -6,7 +6,7 @@ that the owner table denies is a fault of its own kind. Order of Linux 7.3 (arch
 """
 
 from gmembench.core.programs import Hardware, Row, row
-from gmembench.core.steps.rmp import WHOLE_FOLIO
+from gmembench.core.steps.rmp import ONE_PAGE, WHOLE_FOLIO
 from gmembench.core.world import HARDWARE_SNP
 
 Rows = tuple[Row, ...]
@@ -19,14 +19,23 @@ ASSIGN = (
 )
 """sev_gmem_prepare: the folio is locked."""
 
-TAKE_BACK = (
-    row("rmp_lookup", {"none": "@next", "hit": "rmp_share"}, step="rmp.lookup", value=WHOLE_FOLIO),
-    row("rmp_psmash", {"busy": "rmp_psmash", "refused": "rmp_share"}, step="rmp.psmash"),
-    row("rmp_share", {"overlap": "rmp_share", "refused": "rmp_warn"}, step="rmp.share"),
-    row("rmp_clflush", {"next": "@next"}, step="rmp.clflush"),
-    row("rmp_warn", {"next": "@next"}, step="snp.warn"),
-)
+
+def take_back(how_much: int) -> Rows:
+    """Take a folio, or a page of it, back from the guest."""
+    return (
+        row("rmp_lookup", {"none": "@next", "hit": "rmp_share"}, step="rmp.lookup", value=how_much),
+        row("rmp_psmash", {"busy": "rmp_psmash", "refused": "rmp_share"}, step="rmp.psmash"),
+        row("rmp_share", {"overlap": "rmp_share", "refused": "rmp_warn"}, step="rmp.share", value=how_much),
+        row("rmp_clflush", {"next": "@next"}, step="rmp.clflush", value=how_much),
+        row("rmp_warn", {"next": "@next"}, step="snp.warn"),
+    )
+
+
+RECLAIM = take_back(WHOLE_FOLIO)
 """sev_gmem_invalidate: the folio is out of the page cache, references may be left."""
+
+MAKE_SHARED = take_back(ONE_PAGE)
+"""The same for pages that become shared: the rest of a folio that is not split yet stays the guest's."""
 
 ACCEPT = (row("pvalidate", {"next": "@back", "absent": "@exit"}, step="rmp.pvalidate"),)
 
@@ -59,8 +68,8 @@ HARDWARE = Hardware(
     classify="gpa.classify",
     hooks={
         "assign": ASSIGN,
-        "reclaim": TAKE_BACK,
-        "make_shared": TAKE_BACK,
+        "reclaim": RECLAIM,
+        "make_shared": MAKE_SHARED,
         "accept": ACCEPT,
         "denied": DENIED,
     },

@@ -1,5 +1,6 @@
 """The owner table of SNP: RMPUPDATE, PSMASH, PVALIDATE (arch/x86/virt/svm/sev.c; sev.c: sev_gmem_prepare)."""
 
+from gmembench.core.jit import part
 from gmembench.core.outcomes import ABSENT, HIT, NEXT, NONE, REFUSED
 from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.pool import zero_pages
@@ -10,7 +11,13 @@ from gmembench.core.views import Record
 from gmembench.core.world import HW_HUGE, HW_OWNED, HW_VALIDATED, IN_GUEST, PG_KEY_DIRTY, PG_UPTODATE, page
 
 ONE_PAGE, WHOLE_FOLIO = 0, 1
-"""Operand `value` of `rmp.lookup`: how much will be taken back at once."""
+"""Operand `value`: how much is taken back at once."""
+
+
+@part
+def taken_back(w: Record, a: Record, r: Record) -> int:
+    """How many pages a row takes back, by its operand `value`."""
+    return folio_pages(w, a["pfn"]) if r["value"] == WHOLE_FOLIO else 1
 
 
 @step("hardware", "check", "snp_lookup_rmpentry", ("none", "hit"))
@@ -48,8 +55,8 @@ def assign(w: Record, a: Record, r: Record) -> int:
 
 @step("hardware", "hw-op", "rmp_make_shared", ("overlap", "refused"))
 def share(w: Record, a: Record, r: Record) -> int:
-    """RMPUPDATE: take the folio back from the guest. Refused for a part of what one entry covers."""
-    pages = folio_pages(w, a["pfn"])
+    """RMPUPDATE: take the folio, or a page of it, back from the guest. Refused for a part of what one entry covers."""
+    pages = taken_back(w, a, r)
     if page(w, a["pfn"])["hw"] & HW_HUGE and pages < entry_pages(w, a["pfn"]):
         return REFUSED
     for pfn in range(a["pfn"], a["pfn"] + pages):
@@ -71,7 +78,7 @@ def psmash(w: Record, a: Record, r: Record) -> int:
 @step("hardware", "hw-op", "clflush_cache_range")
 def clflush(w: Record, a: Record, r: Record) -> int:
     """Write the folio's cache lines back and drop them: they hold data under the guest's key."""
-    for pfn in range(a["pfn"], a["pfn"] + folio_pages(w, a["pfn"])):
+    for pfn in range(a["pfn"], a["pfn"] + taken_back(w, a, r)):
         page(w, pfn)["flags"] = page(w, pfn)["flags"] & ~PG_KEY_DIRTY
     return NEXT
 

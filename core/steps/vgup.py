@@ -144,8 +144,14 @@ def set_pte(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "state", "remove_migration_pte")
 def restore_pte(w: Record, a: Record, r: Record) -> int:
-    """Put the entry back that a failed migration took away; that of a guest page stays PROT_NONE."""
-    guest = page(w, host_pfn(w, a["gfn"]))["flags"] & PG_GUEST
+    """Put the entry back that a failed migration took away; that of a guest page stays PROT_NONE.
+
+    Only the migration's own entry: whoever holds the page's lock made it. There is none where the page went before.
+    """
+    named = page(w, host_pfn(w, a["gfn"]))
+    if hpte_state(w, a["gfn"]) != HPTE_MIGRATION or named["lock"] != a["number"] + 1:
+        return NEXT
+    guest = named["flags"] & PG_GUEST
     frame(w, a["gfn"])["hpte"] = HPTE_PROTNONE | HPTE_GUEST if guest else HPTE_RW
     return NEXT
 

@@ -6,7 +6,7 @@ GMEMBENCH_INTERLEAVINGS=N tries N schedules of each design and hardware instead 
 import os
 
 import pytest
-from interleavings import random_run
+from interleavings import TWO_SLOTS, random_run
 
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.jit import INTERPRETED
@@ -14,22 +14,32 @@ from gmembench.core.programs import assemble
 
 DESIGNS, HARDWARE = load_designs(), load_hardware()
 CASES = [(d, h) for d in DESIGNS for h in HARDWARE if h not in DESIGNS[d].not_on]
-SCHEDULES = int(os.environ.get("GMEMBENCH_INTERLEAVINGS", "4" if INTERPRETED else "40"))
+SCHEDULES = int(os.environ.get("GMEMBENCH_INTERLEAVINGS", "2" if INTERPRETED else "40"))
 
 
+WAYS: dict[str, dict[str, object]] = {
+    "mixed": {},
+    "mixed, two memslots": {"slots": TWO_SLOTS},
+    "one by one": {"alone": True},
+}
+"""How operations meet; half of the worlds have huge pages behind the VMA, folios are of each size of the design."""
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("design", "hardware"), CASES)
-def test_random_interleavings_break_no_invariant(design: str, hardware: str) -> None:
+def test_random_interleavings_break_no_invariant(design: str, hardware: str, way: str) -> None:
     """Two vCPUs and two host threads, any programs of the design; a found violation prints its schedule."""
     code = assemble(DESIGNS[design], HARDWARE[hardware])
     known = {finding.invariant for finding in DESIGNS[design].findings if hardware in finding.hardware}
     stepped = 0
-    for seed in range(SCHEDULES):
-        stepper = random_run(code, seed)
+    schedules = SCHEDULES // 2 if way == "one by one" else SCHEDULES
+    for seed in range(schedules):
+        stepper = random_run(code, seed, **WAYS[way])  # type: ignore[arg-type]  # keywords by name
         stepped += stepper.steps
         found = stepper.violation
         assert found is None or found.invariant in known, f"seed {seed}: {found}"
         assert found is not None or stepper.finished
-    assert stepped > 50 * SCHEDULES
+    assert stepped > 50 * schedules
 
 
 def test_the_same_seed_is_the_same_run() -> None:
