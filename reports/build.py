@@ -76,6 +76,7 @@ def _content(results: Results, drawn: Sequence[Drawn]) -> dict[str, Any]:
         "generator": Markup(GENERATOR),  # noqa: S704 - a constant of ours
         "version": gmembench.__version__,
         "designs": [(design, designs.look(design), _variable(design)) for design in results.designs],
+        "colours": [(designs.look(design), _variable(design)) for design in _named(results)],
         "cells": len(results.cells),
         "measured": results.measured,
         "some_counted": bool((results.cells["kind"] == "counted").any()),
@@ -108,10 +109,16 @@ def _draw(name: str, figure: Figure, results: Results) -> Drawn | None:
             return None
         document = rendering.svg(drawing)
         picture = rendering.png(drawing)
-    variables = theme.NEUTRALS | {designs.look(design).colour: _variable(design) for design in results.designs}
+    variables = theme.NEUTRALS | {designs.look(design).colour: _variable(design) for design in _named(results)}
     element = rendering.inline(document, name, str(escape(figure.title)), variables)
     numbers = figure.numbers(results).to_dict("split") if figure.numbers else None
     return Drawn(name, figure, picture, document, Markup(element), numbers)  # noqa: S704 - matplotlib escapes text
+
+
+def _named(results: Results) -> list[str]:
+    """All designs that the page names, those without a cell that could run included."""
+    lacking = set(results.not_applicable["design"]) - set(results.designs)
+    return [*results.designs, *sorted(lacking)]
 
 
 def _variable(design: str) -> str:
