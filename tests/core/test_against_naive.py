@@ -243,7 +243,7 @@ def shapes(size: str = "4K") -> st.SearchStrategy[dict[str, Any]]:
 def test_every_operation_does_what_the_naive_twin_does(design: str, size: str) -> None:
     """Results, contents, backing, attributes, memslots and free pages agree after each of random operations."""
 
-    @given(shapes(size), st.booleans(), st.lists(operations(design, size), min_size=1, max_size=25))
+    @given(shapes(size), st.booleans(), st.lists(operations(design, size), min_size=15, max_size=25))
     def check(shape: dict[str, Any], movable: bool, asked: list[Asked]) -> None:
         twins = Twins(design, size, movable=movable and size == "4K", **shape)
         for one in asked:
