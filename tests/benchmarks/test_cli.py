@@ -234,6 +234,7 @@ def test_interrupt_ends_cleanly(tmp_path: Path, wait_s: float) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - the tests start no threads
     )
     time.sleep(wait_s)
     os.killpg(process.pid, signal.SIGINT)
@@ -245,6 +246,11 @@ def test_interrupt_ends_cleanly(tmp_path: Path, wait_s: float) -> None:
     assert list(tmp_path.iterdir()) == []
     left = [path for path in Path("/proc").glob("[0-9]*/environ") if mark in environment_of(path)]
     assert left == []
+
+
+def heed_interrupts() -> None:
+    """A CI that runs its jobs in the background has them ignore SIGINT, which children inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment_of(path: Path) -> str:
