@@ -3,26 +3,16 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterable
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from cold_notes import FOLDER, note_chunks
 
 from gmembench.core import cold
 from gmembench.core.steps import table
 
 CHUNKS = 4
-FOLDER = "TEST_COLD_FOLDER"
-
-
-def note_chunks(chunks: Iterable[int]) -> None:
-    """Stands for compiling: note each chunk and who did it. Helpers import this function by its name."""
-    for chunk in chunks:
-        with Path(os.environ[FOLDER], f"chunk-{chunk}").open("a") as note:
-            note.write(f"{os.getpid()}\n")
-        time.sleep(0.05)
 
 
 @pytest.fixture
