@@ -1,9 +1,9 @@
 """Tiers of a run: which cells are counted, which of them are timed, and how long.
 
 - quick, small sizes: counts every design on hardware `none` with 4K pages, and 2M pages and other hardware where
-  they say most. Times the two oldest designs in three scenarios.
-- standard, full sizes: counts every cell on hardware `none`, and 4K cells on other hardware. Times the same as quick,
-  and designs from outside the package on hardware `none`.
+  they say most. Times the two oldest designs in three scenarios with 4K pages.
+- standard, full sizes: counts every cell on hardware `none`, and 4K cells on other hardware. Times these scenarios
+  with all variants and page sizes, and designs from outside the package, on hardware `none`.
 - full, full sizes: counts and times every cell.
 
 A selection by `--cells` replaces both lists: every cell that matches is counted and timed, as far as the
@@ -23,8 +23,11 @@ TIMED_DESIGNS = ("legacy-vma", "guest-memfd")
 LARGE_PAGES = ("boot-populate", "bounce-buffer:punch-first", "fragment:shared", "fragment:private")
 """Scenarios that a quick run counts with 2M pages too: what they save, and how they are lost."""
 
-OTHER_HARDWARE = ("bounce-buffer:punch-first", "teardown")
-"""Scenarios that a quick run counts on all hardware: faults, conversions and punches of both kinds, and the end."""
+OTHER_HARDWARE = ("bounce-buffer:punch-first",)
+"""Scenarios that a quick run counts on all hardware: faults, conversions and punches of both kinds."""
+
+TIMED_IN_QUICK = ("boot-populate", "bounce-buffer:punch-first", "trace")
+"""Scenarios that a quick run times: a worker process takes longer to start than to measure."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,20 @@ class Tier:
 def _in_quick(cell: Cell) -> bool:
     if cell.hardware != "none":
         return cell.page_size == "4K" and cell.scenario in OTHER_HARDWARE
-    return cell.page_size == "4K" or (
-        cell.page_size == "2M" and (cell.scenario in LARGE_PAGES or _timed_in_quick(cell))
-    )
+    return cell.page_size == "4K" or (cell.page_size == "2M" and cell.scenario in LARGE_PAGES)
 
 
 def _timed_in_quick(cell: Cell) -> bool:
-    scenario = cell.scenario.partition(":")[0]
-    return scenario in TIMED_SCENARIOS and cell.design in TIMED_DESIGNS and cell.hardware == "none"
+    return cell.scenario in TIMED_IN_QUICK and cell.page_size == "4K" and _of_the_oldest(cell)
+
+
+def _of_the_oldest(cell: Cell) -> bool:
+    return cell.design in TIMED_DESIGNS and cell.hardware == "none"
 
 
 def _timed_in_standard(cell: Cell) -> bool:
-    return cell.hardware == "none" and (_timed_in_quick(cell) or cell.design not in load_designs())
+    known = cell.scenario.partition(":")[0] in TIMED_SCENARIOS and _of_the_oldest(cell)
+    return cell.hardware == "none" and (known or cell.design not in load_designs())
 
 
 TIERS = {
