@@ -1,7 +1,7 @@
 """Tiers of a run: which cells are counted, which of them are timed, and how long.
 
 - quick, small sizes: counts every design on hardware `none` with 4K pages, and 2M pages and other hardware where
-  they say most; the trace, the longest of all, for the two oldest designs. Times these two in three scenarios.
+  they say most; the trace, the longest of all, for the two oldest designs. Times these two in two scenarios.
 - standard, full sizes: counts every cell on hardware `none`, and 4K cells on other hardware. Times these scenarios
   with all variants and page sizes, and designs from outside the package, on hardware `none`.
 - full, full sizes: counts and times every cell.
@@ -26,7 +26,7 @@ LARGE_PAGES = ("boot-populate", "bounce-buffer:punch-first", "fragment:shared", 
 OTHER_HARDWARE = ("bounce-buffer:punch-first",)
 """Scenarios that a quick run counts on all hardware: faults, conversions and punches of both kinds."""
 
-TIMED_IN_QUICK = ("boot-populate", "bounce-buffer:punch-first", "trace")
+TIMED_IN_QUICK = ("bounce-buffer:punch-first", "trace")
 """Scenarios that a quick run times: a worker process takes longer to start than to measure."""
 
 
