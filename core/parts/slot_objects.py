@@ -57,3 +57,18 @@ def end_swap(w: Record, a: Record) -> None:
     w["slot_generation"] += 1
     if w["mn_lock"] == a["number"] + 1:
         w["mn_lock"] = 0
+
+
+@part
+def copy_object(w: Record, a: Record, life: int, flags: int) -> None:
+    """Make a copy of the memslot in hand, without its file; nobody can find it yet."""
+    old, found = slot(w, a["range_slot"]), new_object(w)
+    s = slot(w, found)
+    s["number"] = old["number"]
+    s["base"] = old["base"]
+    s["npages"] = old["npages"]
+    s["pgoff"] = old["pgoff"]
+    s["flags"] = flags
+    s["file"] = -1
+    s["life"] = life
+    a["new_slot"] = found

@@ -3,7 +3,7 @@
 from gmembench.core.errno import EEXIST, EINVAL, OK
 from gmembench.core.outcomes import NEXT, REFUSED, SAME
 from gmembench.core.parts.attributes import mark_mixed_regions
-from gmembench.core.parts.slot_objects import end_swap, new_object
+from gmembench.core.parts.slot_objects import copy_object, end_swap
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import LIFE_READY, SLOT_GUEST_MEMFD, SLOT_LOG_DIRTY, slot
@@ -21,16 +21,8 @@ def check_flags(w: Record, a: Record, r: Record) -> int:
 @step("kvm-memslot", "state", "kvm_update_flags_memslot")
 def copy_flags(w: Record, a: Record, r: Record) -> int:
     """Make a copy of the memslot with dirty logging switched over. It has no file."""
-    old, found = slot(w, a["range_slot"]), new_object(w)
-    s = slot(w, found)
-    s["number"] = old["number"]
-    s["base"] = old["base"]
-    s["npages"] = old["npages"]
-    s["pgoff"] = old["pgoff"]
-    s["flags"] = (old["flags"] ^ SLOT_LOG_DIRTY) & ~SLOT_GUEST_MEMFD
-    s["file"] = -1
-    s["life"] = LIFE_READY
-    a["new_slot"] = found
+    flags = slot(w, a["range_slot"])["flags"]
+    copy_object(w, a, LIFE_READY, (flags ^ SLOT_LOG_DIRTY) & ~SLOT_GUEST_MEMFD)
     return NEXT
 
 

@@ -4,7 +4,7 @@ from gmembench.core.errno import EEXIST, EINVAL, ENOMEM, OK
 from gmembench.core.outcomes import BLOCKED, NEXT, NOMEM, NONE, OVERLAP
 from gmembench.core.parts.attributes import mark_mixed_regions
 from gmembench.core.parts.memslots import begin_walk, next_slot
-from gmembench.core.parts.slot_objects import end_swap, find_number, new_object, unused_objects
+from gmembench.core.parts.slot_objects import copy_object, end_swap, find_number, new_object, unused_objects
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
@@ -128,15 +128,7 @@ def publish(w: Record, a: Record, r: Record) -> int:
 @step("kvm-memslot", "state", "kvm_invalidate_memslot")
 def copy_invalid(w: Record, a: Record, r: Record) -> int:
     """Make an INVALID copy of the memslot, without the file."""
-    old, found = slot(w, a["range_slot"]), new_object(w)
-    s = slot(w, found)
-    s["number"] = old["number"]
-    s["base"] = old["base"]
-    s["npages"] = old["npages"]
-    s["pgoff"] = old["pgoff"]
-    s["file"] = -1
-    s["life"] = LIFE_INVALID
-    a["new_slot"] = found
+    copy_object(w, a, LIFE_INVALID, 0)
     return NEXT
 
 
