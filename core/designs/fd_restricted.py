@@ -22,6 +22,8 @@ from gmembench.core.steps.zap import BY_INDEX
 
 BEGIN = Where(place="kvm-invalidate", site="kvm_restrictedmem_invalidate_begin")
 FINISH = Where(place="kvm-invalidate", site="kvm_restrictedmem_invalidate_end")
+BY_BIND = Where(place="kvm-memslot", site="restrictedmem_bind")
+BY_PUNCH = Where(place="backing", site="restrictedmem_punch_hole")
 BY_UNBIND = Where(place="kvm-memslot", site="restrictedmem_unbind")
 FALLOCATE = Where(place="vmm", site="restrictedmem_fallocate")
 
@@ -69,7 +71,7 @@ PUNCH = blocks.program(
     blocks.invalidate_end("punch.end", site="kvm_restrictedmem_invalidate_end"),
     (
         row("punch.end.srcu_unlock", {"next": "L_finish"}, step="srcu.unlock", **FINISH),
-        row("punch.unlock_read", step="rm.unlock_read", at="L_out"),
+        row("punch.unlock_read", step="gmem.unlock_inval_shared", at="L_out", **BY_PUNCH),
         row("punch.fdput"),
         row("fallocate.returned", step="punch.returned"),
     ),
@@ -109,19 +111,19 @@ ALLOCATE = blocks.program(
 BIND = (
     row("bind.fget", {"dying": "slot.unlock_slots"}, site="kvm_restrictedmem_bind"),
     row("slot.set_file", site="kvm_restrictedmem_bind"),
-    row("bind.lock_write", step="rm.lock_write"),
+    row("bind.lock_write", step="gmem.lock_inval", **BY_BIND),
     row("bind.check_free", {"busy": "X_unlock_write"}, step="rm.check_free"),
     row("bind.store", {"nomem": "X_erase"}),
-    row("bind.unlock_write", step="rm.unlock_write"),
+    row("bind.unlock_write", step="gmem.unlock_inval", **BY_BIND),
 )
 """Bound before the memslot is prepared (__kvm_set_memory_region of v10)."""
 
 UNBIND = (
     row("bind.find_file", {"none": "L_free"}, site="kvm_restrictedmem_unbind"),
-    row("bind.lock_write", step="rm.lock_write", **BY_UNBIND),
+    row("bind.lock_write", step="gmem.lock_inval", **BY_UNBIND),
     row("bind.erase", **BY_UNBIND),
     row("slot.clear_file", **BY_UNBIND),
-    row("bind.unlock_write", step="rm.unlock_write", **BY_UNBIND),
+    row("bind.unlock_write", step="gmem.unlock_inval", **BY_UNBIND),
 )
 
 SLOT_CREATE = blocks.slot_create(
@@ -130,9 +132,9 @@ SLOT_CREATE = blocks.slot_create(
     (row("bind.fput", step="gmem.put_file", place="kvm-memslot"),),
     (
         row("unwind.unlock_arch", step="slot.unlock_arch", at="X_discard"),
-        row("unwind.lock_write", step="rm.lock_write", **BY_UNBIND),
+        row("unwind.lock_write", step="gmem.lock_inval", **BY_UNBIND),
         row("unwind.erase", step="bind.rollback", at="X_erase"),
-        row("unwind.unlock_write", step="rm.unlock_write", at="X_unlock_write"),
+        row("unwind.unlock_write", step="gmem.unlock_inval", **BY_BIND, at="X_unlock_write"),
         row("unwind.put_file", step="gmem.put_file", place="kvm-memslot"),
         row("unwind.discard", {"next": "slot.unlock_slots"}, step="slot.discard"),
     ),

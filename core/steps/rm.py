@@ -32,13 +32,6 @@ def lock_read(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("backing", "lock", "restrictedmem_punch_hole")
-def unlock_read(w: Record, a: Record, r: Record) -> int:
-    """Drop the rwsem for reading."""
-    file(w, a["file"])["inval_readers"] -= 1
-    return NEXT
-
-
 @step("kvm-invalidate", "callback", "restrictedmem_punch_hole", ("none",))
 def next_bound(w: Record, a: Record, r: Record) -> int:
     """Take the next memslot bound in the range: each is told by a call of its own, at start as at end."""
@@ -50,23 +43,6 @@ def next_bound(w: Record, a: Record, r: Record) -> int:
     a["walk_end"] = end
     enter_slot(w, a, found, True)
     a["walk_end"] = a["walk"]
-    return NEXT
-
-
-@step("kvm-memslot", "lock", "restrictedmem_bind")
-def lock_write(w: Record, a: Record, r: Record) -> int:
-    """Take the file's rwsem for writing: no punch is between its start and its end."""
-    f = file(w, a["file"])
-    if f["inval_writer"] != 0 or f["inval_readers"] != 0:
-        return BLOCKED
-    f["inval_writer"] = a["number"] + 1
-    return NEXT
-
-
-@step("kvm-memslot", "lock", "restrictedmem_bind")
-def unlock_write(w: Record, a: Record, r: Record) -> int:
-    """Drop the rwsem for writing."""
-    file(w, a["file"])["inval_writer"] = 0
     return NEXT
 
 
