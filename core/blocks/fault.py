@@ -67,6 +67,7 @@ def beside_map(retry: str) -> Rows:
     """
     return (
         row("fault.flush_request", {"clean": "L_unlock"}, step="flush.request", **REPLACING),
+        row("fault.flush_kick", step="flush.kick", **REPLACING),
         row("fault.flush_wait", {"next": "L_unlock"}, step="flush.wait", **REPLACING),
         row("drop.release_page", {"next": retry}, step="fault.release_page", at="L_drop", **UNMAPPED),
     )

@@ -29,6 +29,7 @@ def invalidate_begin(
             kind=kind,
         ),
         row(f"{p}.flush_request", {"clean": f"{p}.unlock_mmu"}, step="flush.request"),
+        row(f"{p}.flush_kick", step="flush.kick"),
         row(f"{p}.flush_wait", step="flush.wait"),
         row(f"{p}.unlock_mmu", step="mmu.unlock", place=place, site=site),
     )
@@ -42,6 +43,7 @@ def beside_zap(p: str) -> Rows:
     at = Where(place="kvm-invalidate", site="tdp_mmu_iter_cond_resched")
     return (
         row(f"{p}.yield_flush_request", {"clean": f"{p}.yield_unlock"}, step="flush.request"),
+        row(f"{p}.yield_flush_kick", step="flush.kick"),
         row(f"{p}.yield_flush_wait", step="flush.wait"),
         row(f"{p}.yield_unlock", step="mmu.unlock", **at),
         row(f"{p}.yield_lock", {"next": f"{p}.zap"}, step="mmu.lock", **at),

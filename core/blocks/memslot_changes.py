@@ -78,6 +78,7 @@ def zap_gfn_range() -> Program:
                 may_yield=1,
             ),
             row("zgr.flush_request", {"clean": "zgr.seq_bump"}, step="flush.request"),
+            row("zgr.flush_kick", step="flush.kick"),
             row("zgr.flush_wait", step="flush.wait"),
             row("zgr.seq_bump", step="inval.seq_bump"),
             row("zgr.count_dec", step="inval.count_dec"),

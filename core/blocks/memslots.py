@@ -30,6 +30,7 @@ def zap_slot_leaves() -> Rows:
             may_yield=1,
         ),
         row("slot.flush_request", {"clean": "slot.unlock_mmu"}, step="flush.request"),
+        row("slot.flush_kick", step="flush.kick"),
         row("slot.flush_wait", step="flush.wait"),
         row("slot.unlock_mmu", step="mmu.unlock", **at),
     )
@@ -41,6 +42,7 @@ def zap_slot_root() -> Rows:
         row("root.lock_mmu", step="mmu.lock", place=KVM_MEMSLOT, site="kvm_mmu_zap_all_fast"),
         row("root.invalidate"),
         row("root.request_free"),
+        row("root.flush_kick", step="flush.kick", place=KVM_MEMSLOT, site="kvm_make_all_cpus_request"),
         row("root.flush_wait", step="flush.wait", place=KVM_MEMSLOT, site="kvm_make_all_cpus_request"),
         row("root.unlock_mmu", step="mmu.unlock", place=KVM_MEMSLOT, site="kvm_mmu_zap_all_fast"),
         row("root.lock_read"),

@@ -57,6 +57,7 @@ MAP = (
     hook("block", p="alias"),
     row("alias.mark_zapped", step="vgup.mark_zapped", **ALIAS),
     row("alias.flush_request", {"clean": "alias.begin_drop"}, step="flush.request", **ALIAS),
+    row("alias.flush_kick", step="flush.kick", **ALIAS),
     row("alias.flush_wait", step="flush.wait", **ALIAS),
     *drop("alias", OF_GFN, "L_state"),
     row("fault.choose_level", at="L_state"),
@@ -78,6 +79,7 @@ MAP = (
 ASIDE = (
     row("fault.unpin_page", {"next": "L_unlock"}, step="vgup.unpin_page", at="L_unpin"),
     row("alias.shared_request", {"clean": "L_state"}, step="flush.request", at="L_alias_shared", **ALIAS),
+    row("alias.shared_kick", step="flush.kick", **ALIAS),
     row("alias.shared_wait", {"next": "L_state"}, step="flush.wait", **ALIAS),
     *blocks.beside_entry(),
     row("refused.unlock_mmap", step="mm.unlock_mmap", at="X_refused"),
@@ -158,6 +160,7 @@ RELEASE_PRIVATE = (
     row("release.zap", {"slot": "release.zap", "external": "release.L_external"}, step="vgup.zap_leaf", **RELEASE),
     row("release.flush_request", {"clean": "release.begin_drop"}, step="flush.request", **RELEASE),
     hook("track", p="release"),
+    row("release.flush_kick", step="flush.kick", **RELEASE),
     row("release.flush_wait", step="flush.wait", **RELEASE),
     *drop("release", OF_VM, "release.unlock_mmu"),
     row("release.unlock_mmu", step="mmu.unlock", **RELEASE),

@@ -52,6 +52,7 @@ DENIED = (
     row("rmp_range_add", step="inval.range_add", at="L_range"),
     row("rmp_zap", {"slot": "L_range", "external": "rmp_zap"}, step="zap.gfn"),
     row("rmp_flush_request", {"clean": "L_zapped"}, step="flush.request"),
+    row("rmp_flush_kick", step="flush.kick"),
     row("rmp_flush_wait", step="flush.wait"),
     row("rmp_seq_bump", step="inval.seq_bump", at="L_zapped"),
     row("rmp_count_dec", step="inval.count_dec"),

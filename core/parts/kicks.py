@@ -7,7 +7,7 @@ from gmembench.core.world import IN_GUEST, actor
 
 @part
 def kick_all(w: Record) -> None:
-    """Send an IPI to every vCPU in the guest, and ask nothing else of it (KVM_REQ_OUTSIDE_GUEST_MODE)."""
+    """Send an IPI to every vCPU in the guest: it leaves. What it was asked, if anything, was stored before."""
     for i in range(w["vcpus"]):
         v = actor(w, i)
         if v["mode"] == IN_GUEST:

@@ -5,7 +5,7 @@ from gmembench.core.parts.roots import drop_tables
 from gmembench.core.parts.stage2 import clear_entry, region_empty, region_end
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import IN_GUEST, REQUEST_FREE_ROOTS, actor
+from gmembench.core.world import REQUEST_FREE_ROOTS, actor
 
 
 @step("kvm-memslot", "state", "kvm_mmu_zap_all_fast")
@@ -22,12 +22,10 @@ def invalidate(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-memslot", "flush", "kvm_make_all_cpus_request")
 def request_free(w: Record, a: Record, r: Record) -> int:
-    """Ask every vCPU to let go of its root, and kick those in the guest."""
+    """Ask every vCPU to let go of its root at its next entry."""
     for i in range(w["vcpus"]):
         v = actor(w, i)
         v["requests"] |= REQUEST_FREE_ROOTS
-        if v["mode"] == IN_GUEST:
-            v["kicked"] = 1
     a["cursor"] = 0
     return NEXT
 

@@ -128,6 +128,7 @@ def test_a_conversion_of_mapped_gfns_runs_one_zap_and_one_store_a_gfn() -> None:
         *["pre.range_add_huge"] * 5,
         *["pre.zap"] * 3,
         "pre.flush_request",
+        "pre.flush_kick",
         "pre.flush_wait",
         "pre.unlock_mmu",
         *["store_attr"] * 3,
