@@ -34,11 +34,22 @@ from numba.core.typed_passes import (
     PreLowerStripPhis,
 )
 from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
-from numba.extending import intrinsic
+from numba.core.typing import signature as numba_signature
+from numba.core.typing.templates import AbstractTemplate, infer
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from gmembench.core.errors import UserError
+from gmembench.core.layouts import Layout
 from gmembench.core.rows import BRANCH, LEAVE, ROW
-from gmembench.core.views import Record, element_view, header_view, nested_view
+from gmembench.core.views import (
+    Record,
+    element_view,
+    header_at_view,
+    header_view,
+    load_word_view,
+    nested_view,
+    store_word_view,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -202,99 +213,312 @@ def _byte_pointer(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value) -> ir
     return builder.gep(builder.bitcast(base, ir.IntType(8).as_pointer()), [offset])
 
 
-def _element(builder: ir.IRBuilder, args: Sequence[ir.Value], field_offset: int, item_bytes: int) -> ir.Value:
+class Packed(types.Type):  # type: ignore[misc]  # Numba has no types
+    """A pointer to a record whose fields are narrow in memory and 64 bits wide when they are read.
+
+    Numba reads a one-byte field as a one-byte integer: then a part is compiled once for each mix of widths that it is
+    called with, and unsigned arithmetic wraps where interpreted code does not.
+    """
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Packed({dtype.descr})")
+
+    def field(self, name: str) -> tuple[int, ir.Type, bool]:
+        """Distance in bytes, LLVM type, and whether it has a sign."""
+        form, offset = self.dtype.fields[name][:2]  # type: ignore[index]
+        return int(offset), ir.IntType(8 * form.itemsize), form.kind == "i"
+
+
+@register_model(Packed)
+class PackedModel(models.PrimitiveModel):  # type: ignore[misc]  # Numba has no types
+    """A byte pointer."""
+
+    def __init__(self, manager: Any, packed: Packed) -> None:
+        super().__init__(manager, packed, ir.IntType(8).as_pointer())
+
+
+@infer
+class ReadPacked(AbstractTemplate):  # type: ignore[misc]  # Numba has no types
+    """A field is read as an int64."""
+
+    key = "static_getitem"
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        """The signature of reading a field by name."""
+        record, name = args
+        return numba_signature(types.int64, *args) if isinstance(record, Packed) and isinstance(name, str) else None
+
+
+@infer
+class WritePacked(AbstractTemplate):  # type: ignore[misc]  # Numba has no types
+    """A field is written from an int64."""
+
+    key = "static_setitem"
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        """The signature of writing a field by name."""
+        record, name, _value = args
+        fits = isinstance(record, Packed) and isinstance(name, str)
+        return numba_signature(types.void, record, name, types.int64) if fits else None
+
+
+@lower_builtin("static_getitem", Packed, types.StringLiteral)
+def _read_packed(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+    offset, form, signed = signature.args[0].field(_literal(signature.args[1], args[1]))
+    there = builder.bitcast(_byte_pointer(builder, args[0], WORD(offset)), form.as_pointer())
+    value = builder.load(there, align=1)
+    return builder.sext(value, WORD) if signed else builder.zext(value, WORD)
+
+
+@lower_builtin("static_setitem", Packed, types.StringLiteral, types.Any)
+def _write_packed(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+    offset, form, _signed = signature.args[0].field(_literal(signature.args[1], args[1]))
+    there = builder.bitcast(_byte_pointer(builder, args[0], WORD(offset)), form.as_pointer())
+    value = context.cast(builder, args[2], signature.args[2], types.int64)
+    builder.store(builder.trunc(value, form), there, align=1)
+    return context.get_dummy_value()
+
+
+def _literal(name_type: Any, name: Any) -> str:
+    return name if isinstance(name, str) else str(name_type.literal_value)
+
+
+def record_type(layout: Layout, dtype: np.dtype) -> Any:
+    """The Numba type of a record of a layout."""
+    return numba.from_dtype(dtype) if layout.name == "wide" else Packed(dtype)
+
+
+def step_types(layout: Layout) -> tuple[Any, Any, Any]:
+    """Types of a step's arguments: header, actor, row."""
+    actors = layout.arrays["actors"]
+    return record_type(layout, layout.header), record_type(layout, actors), numba.from_dtype(ROW)
+
+
+def _layout_of(layouts: Sequence[Layout], header: Any) -> Layout:
+    """The layout that a header's type belongs to."""
+    for layout in layouts:
+        if header == record_type(layout, layout.header):
+            return layout
+    raise TypeError(f"{header} is no header")
+
+
+def _element(builder: ir.IRBuilder, args: Sequence[ir.Value], owner: np.dtype, field: str, item_bytes: int) -> ir.Value:
     """Byte pointer to element args[1] of the array whose distance is in a field of the header args[0]."""
     header, index = args
-    field = builder.bitcast(_byte_pointer(builder, header, WORD(field_offset)), WORD.as_pointer())
-    start = builder.load(field, align=1)
+    start = _read(builder, header, owner, field)
     return _byte_pointer(builder, header, builder.add(start, builder.mul(index, WORD(item_bytes))))
 
 
-def element_getter(owner: np.dtype, array: str, element: np.dtype) -> Callable[[Record, int], Record]:
+def element_getter(layouts: Sequence[Layout], array: str) -> Callable[[Record, int], Record]:
     """A function (world header, index) -> record `index` of an array of the world, as a pointer.
 
-    The header's i8 field `<array>_at` holds the array's distance in bytes from the header itself.
+    The header's field `<array>_at` holds the array's distance in bytes from the header itself.
     """
     if INTERPRETED:
-        return element_view(array, element)
-    owner_type, element_type = numba.from_dtype(owner), numba.from_dtype(element)
-    field_offset = int(owner.fields[f"{array}_at"][1])  # type: ignore[index]
+        return element_view(array)
 
     @intrinsic
     def get(typingctx: Any, header: Any, index: Any) -> Any:
+        layout = _layout_of(layouts, header)
+        element, element_type = layout.arrays[array], record_type(layout, layout.arrays[array])
+
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            pointer = _element(builder, args, field_offset, element.itemsize)
+            pointer = _element(builder, args, layout.header, f"{array}_at", element.itemsize)
             return builder.bitcast(pointer, context.get_value_type(element_type))
 
-        return element_type(owner_type, types.int64), codegen
+        return element_type(header, types.int64), codegen
 
     return cast(Callable[[Record, int], Record], get)
 
 
-def element_prefetcher(owner: np.dtype, array: str, element: np.dtype) -> Callable[[Record, int], None]:
+def element_prefetcher(layout: Layout, array: str) -> Callable[[Record, int], None]:
     """A function (world header, index) that has the processor fetch an element ahead of its use.
 
     The index may lie outside the array: nothing is read.
     """
     if INTERPRETED:
         return lambda header, index: None
-    owner_type = numba.from_dtype(owner)
-    field_offset = int(owner.fields[f"{array}_at"][1])  # type: ignore[index]
-    flag = ir.IntType(32)
-    to_write, keep, data = flag(1), flag(3), flag(1)
+    element = layout.arrays[array]
 
     @intrinsic
     def fetch(typingctx: Any, header: Any, index: Any) -> Any:
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            pointer = _element(builder, args, field_offset, element.itemsize)
-            prefetch_type = ir.FunctionType(ir.VoidType(), [pointer.type, flag, flag, flag])
-            prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], prefetch_type)
-            builder.call(prefetch, [pointer, to_write, keep, data])
+            emit_prefetch(builder, _element(builder, args, layout.header, f"{array}_at", element.itemsize))
             return context.get_dummy_value()
 
-        return types.none(owner_type, types.int64), codegen
+        return types.none(record_type(layout, layout.header), types.int64), codegen
 
     return cast(Callable[[Record, int], None], fetch)
 
 
-def nested_getter(owner: np.dtype, array: str, element: np.dtype, field: str) -> Callable[[Record, int, int], Record]:
+def emit_prefetch(builder: ir.IRBuilder, pointer: ir.Value) -> None:
+    """Have the processor fetch the line of a byte pointer, to write it."""
+    flag = ir.IntType(32)
+    prefetch_type = ir.FunctionType(ir.VoidType(), [pointer.type, flag, flag, flag])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], prefetch_type)
+    builder.call(prefetch, [pointer, flag(1), flag(3), flag(1)])
+
+
+def nested_getter(layouts: Sequence[Layout], array: str, field: str) -> Callable[[Record, int, int], Record]:
     """A function (world header, index, k) -> record `k` of the array field `field` of element `index`."""
-    inner = element[field].base
-    inside = int(element.fields[field][1])  # type: ignore[index]
     if INTERPRETED:
-        return nested_view(array, element, field)
-    outer = element_getter(owner, array, element)
-    element_type, inner_type = numba.from_dtype(element), numba.from_dtype(inner)
+        return nested_view(array, field)
 
     @intrinsic
-    def pick(typingctx: Any, record: Any, k: Any) -> Any:
+    def get(typingctx: Any, header: Any, index: Any, k: Any) -> Any:
+        layout = _layout_of(layouts, header)
+        element = layout.arrays[array]
+        inner, inside = element[field].base, int(element.fields[field][1])  # type: ignore[index]
+        inner_type = record_type(layout, inner)
+
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            offset = builder.add(WORD(inside), builder.mul(args[1], WORD(inner.itemsize)))
-            return builder.bitcast(_byte_pointer(builder, args[0], offset), context.get_value_type(inner_type))
+            pointer = _element(builder, args[:2], layout.header, f"{array}_at", element.itemsize)
+            offset = builder.add(WORD(inside), builder.mul(args[2], WORD(inner.itemsize)))
+            return builder.bitcast(_byte_pointer(builder, pointer, offset), context.get_value_type(inner_type))
 
-        return inner_type(element_type, types.int64), codegen
+        return inner_type(header, types.int64, types.int64), codegen
 
-    def get(header: Record, index: int, k: int) -> Record:
-        return pick(outer(header, index), k)
-
-    return part(get)
+    return cast(Callable[[Record, int, int], Record], get)
 
 
-def header_getter(owner: np.dtype) -> Callable[[np.ndarray], Record]:
+def header_getter(layout: Layout) -> Callable[[np.ndarray], Record]:
     """A function (u1 array: the buffer of a world) -> its header record."""
     if INTERPRETED:
-        return header_view(owner)
-    owner_type = numba.from_dtype(owner)
+        return header_view(layout)
+    header_type = record_type(layout, layout.header)
 
     @intrinsic
     def head(typingctx: Any, buffer: Any) -> Any:
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             array = context.make_array(signature.args[0])(context, builder, args[0])
-            return builder.bitcast(array.data, context.get_value_type(owner_type))
+            return builder.bitcast(array.data, context.get_value_type(header_type))
 
-        return owner_type(buffer), codegen
+        return header_type(buffer), codegen
 
     return cast(Callable[[np.ndarray], Record], head)
+
+
+def header_at_getter(layout: Layout) -> Callable[[np.ndarray, int], Record]:
+    """A function (u1 array: buffers of worlds, distance in bytes) -> the header record there."""
+    if INTERPRETED:
+        return header_at_view(layout)
+    header_type = record_type(layout, layout.header)
+
+    @intrinsic
+    def head_at(typingctx: Any, buffers: Any, at: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            return builder.bitcast(_byte_pointer(builder, array.data, args[1]), context.get_value_type(header_type))
+
+        return header_type(buffers, types.int64), codegen
+
+    return cast(Callable[[np.ndarray, int], Record], head_at)
+
+
+def _word_pointer(builder: ir.IRBuilder, record: ir.Value, at: ir.Value) -> ir.Value:
+    return builder.bitcast(_byte_pointer(builder, record, at), WORD.as_pointer())
+
+
+def _word_loader() -> Callable[[Record, int], int]:
+    if INTERPRETED:
+        return load_word_view  # type: ignore[return-value]  # records of an interpreted run are Views
+
+    @intrinsic
+    def load(typingctx: Any, record: Any, at: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            return builder.load(_word_pointer(builder, *args), align=1)
+
+        return types.uint64(record, types.int64), codegen
+
+    return cast(Callable[[Record, int], int], load)
+
+
+def _word_storer() -> Callable[[Record, int, int], None]:
+    if INTERPRETED:
+        return store_word_view  # type: ignore[return-value]  # records of an interpreted run are Views
+
+    @intrinsic
+    def store(typingctx: Any, record: Any, at: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            builder.store(args[2], _word_pointer(builder, *args[:2]), align=1)
+            return context.get_dummy_value()
+
+        return types.none(record, types.int64, types.uint64), codegen
+
+    return cast(Callable[[Record, int, int], None], store)
+
+
+load_word = _word_loader()
+"""A function (record, distance in bytes) -> the eight bytes there, as a u8."""
+
+store_word = _word_storer()
+"""A function (record, distance in bytes, u8) that writes eight bytes there."""
+
+
+def _wide_product(context: Any, builder: ir.IRBuilder, args: Any) -> tuple[ir.Value, ir.Value]:
+    """Low and high half of the 128-bit product of two u8."""
+    double = ir.IntType(128)
+    product = builder.mul(builder.zext(args[0], double), builder.zext(args[1], double))
+    return builder.trunc(product, WORD), builder.trunc(builder.lshr(product, double(64)), WORD)
+
+
+def _product_folder() -> Callable[[int, int], int]:
+    if INTERPRETED:
+        return lambda a, b: (int(a) * int(b) ^ int(a) * int(b) >> 64) & ALL_ONES
+
+    @intrinsic
+    def fold(typingctx: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            return builder.xor(*_wide_product(context, builder, args))
+
+        return types.uint64(types.uint64, types.uint64), codegen
+
+    return cast(Callable[[int, int], int], fold)
+
+
+def _high_multiplier() -> Callable[[int, int], int]:
+    if INTERPRETED:
+        return lambda a, b: int(a) * int(b) >> 64
+
+    @intrinsic
+    def high(typingctx: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            return _wide_product(context, builder, args)[1]
+
+        return types.uint64(types.uint64, types.uint64), codegen
+
+    return cast(Callable[[int, int], int], high)
+
+
+ALL_ONES = (1 << 64) - 1
+
+fold_product = _product_folder()
+"""A function (u8, u8) -> the halves of their 128-bit product, exclusive-or of each other."""
+
+high_product = _high_multiplier()
+"""A function (u8, u8) -> the high half of their product: scales a fingerprint to a number below the second."""
+
+
+def _item_prefetcher() -> Callable[[np.ndarray, int], None]:
+    if INTERPRETED:
+        return lambda array, index: None
+
+    @intrinsic
+    def fetch(typingctx: Any, array: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            distance = builder.mul(args[1], WORD(signature.args[0].dtype.bitwidth // 8))
+            emit_prefetch(builder, _byte_pointer(builder, data, distance))
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64), codegen
+
+    return cast(Callable[[np.ndarray, int], None], fetch)
+
+
+prefetch_item = _item_prefetcher()
+"""A function (array of numbers, index) that has the processor fetch an item ahead of its use."""
 
 
 def _call_compiled(context: Any, builder: ir.IRBuilder, step: Any, signature: Any, args: list[ir.Value]) -> ir.Value:
@@ -369,7 +593,7 @@ def code_size(function: Any) -> int:
     return len(getattr(function, "py_func", function).__code__.co_code)
 
 
-def link_filler(links: Mapping[int, Sequence[Any]], header: np.dtype, actor: np.dtype) -> Any:
+def link_filler(links: Mapping[int, Sequence[Any]], layout: Layout) -> Any:
     """An intrinsic that stores the addresses of links in an i8 array, each at its number.
 
     A link is the machine code `i64 link(header, actor, row)` of one step, or of the steps of adjacent
@@ -379,7 +603,7 @@ def link_filler(links: Mapping[int, Sequence[Any]], header: np.dtype, actor: np.
     compiled, cached and loaded together. The kernel must be a module-level function that names the
     intrinsic as a global: closures over it would never hit the disk cache.
     """
-    types_of = tuple(numba.from_dtype(dtype) for dtype in (header, actor, ROW))
+    types_of = step_types(layout)
     step_signature = types.int64(*types_of)
 
     @intrinsic
@@ -388,7 +612,7 @@ def link_filler(links: Mapping[int, Sequence[Any]], header: np.dtype, actor: np.
             link_type = ir.FunctionType(WORD, [context.get_value_type(t) for t in types_of])
             array = context.make_array(signature.args[0])(context, builder, args[0])
             for number, steps in links.items():
-                link = ir.Function(builder.module, link_type, f"gmembench_link_{number}")
+                link = ir.Function(builder.module, link_type, f"gmembench_{layout.name}_{number}")
                 link.linkage = "internal"
                 _fill_link(context, link, steps, step_signature)
                 builder.store(builder.ptrtoint(link, WORD), builder.gep(array.data, [WORD(number)]))
@@ -405,7 +629,7 @@ OUTCOME_BITS = 8
 Runner = Callable[[Record, Record, np.ndarray, np.ndarray, int], int]
 
 
-def chain_runner(steps: Sequence[Any], header: np.dtype, actor: np.dtype) -> Runner:
+def chain_runner(steps: Sequence[Any], layout: Layout) -> Runner:
     """A function (header, actor, rows, branches, position) -> position << OUTCOME_BITS | outcome.
 
     It runs rows from `position` on until a branch leads back to the driver, and says which. `rows` is a
@@ -415,7 +639,7 @@ def chain_runner(steps: Sequence[Any], header: np.dtype, actor: np.dtype) -> Run
     """
     if INTERPRETED:
         return _interpreted_runner(steps)
-    types_of = tuple(numba.from_dtype(dtype) for dtype in (header, actor, ROW))
+    types_of = step_types(layout)
     rows_type = types.Array(types_of[2], 1, "C", aligned=False)
     branches_type = types.Array(numba.from_dtype(BRANCH), 2, "C", aligned=False)
 
@@ -458,7 +682,7 @@ NUMBER_SHIFT = 40
 Judge = Callable[[int, Record, Record, int], int]
 
 
-def judge_of(rules: Sequence[Any], arguments: int, header: np.dtype, actor: np.dtype) -> Judge:
+def judge_of(rules: Sequence[Any], arguments: int, layouts: Sequence[Layout]) -> Judge:
     """A function (mask, header, actor, program) that runs rules in order until one returns something else than 0.
 
     Rule i is left out unless bit i of the mask is set. Each takes the first `arguments` of (header, actor, program).
@@ -466,11 +690,12 @@ def judge_of(rules: Sequence[Any], arguments: int, header: np.dtype, actor: np.d
     """
     if INTERPRETED:
         return _interpreted_judge(rules, arguments)
-    all_types = (numba.from_dtype(header), numba.from_dtype(actor), types.int64)
-    rule_signature = types.int64(*all_types[:arguments])
 
     @intrinsic
     def judge(typingctx: Any, mask: Any, header: Any, actor: Any, program: Any) -> Any:
+        all_types = (*step_types(_layout_of(layouts, header))[:2], types.int64)
+        rule_signature = types.int64(*all_types[:arguments])
+
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             found = builder.alloca(WORD)
             builder.store(WORD(0), found)

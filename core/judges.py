@@ -14,7 +14,7 @@ import numpy as np
 from gmembench.core.catalog import load_invariants
 from gmembench.core.invariant import STUCK, WHENS, Invariant
 from gmembench.core.jit import INTERPRETED, NUMBER_SHIFT, compiling, judge_of, kernel, uncached_kernel
-from gmembench.core.world import ACTOR, HEADER, World, actor, head
+from gmembench.core.world import LAYOUTS, World, actor, head
 
 ARGUMENTS = {"state": 1, "use": 2, "rest": 1, "end": 3}
 STATE, USE, REST, AT_END = range(len(WHENS))
@@ -26,7 +26,7 @@ def _of_kind(invariants: Mapping[str, Invariant], when: str) -> list[Invariant]:
 
 def _judge(invariants: Mapping[str, Invariant], when: str) -> Any:
     rules = [getattr(i, when).compiled for i in _of_kind(invariants, when)]
-    return judge_of(rules, ARGUMENTS[when], HEADER, ACTOR)
+    return judge_of(rules, ARGUMENTS[when], LAYOUTS)
 
 
 SHIPPED = load_invariants()

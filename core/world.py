@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmembench.core.errors import UserError
-from gmembench.core.jit import element_getter, element_prefetcher, header_getter, nested_getter
+from gmembench.core.jit import element_getter, element_prefetcher, header_at_getter, header_getter, nested_getter
+from gmembench.core.layouts import ALIGNMENT, Layout, small_layout
 
 # --- spte bits ---
 SPTE_PRESENT = 1
@@ -326,20 +327,36 @@ HEADER = np.dtype(
 )
 """The header of a world: where its arrays lie, geometry, and the state of the VM."""
 
-head = header_getter(HEADER)
-frame = element_getter(HEADER, "frames", FRAME)
-spte = nested_getter(HEADER, "frames", FRAME, "spte")
-cache = element_getter(HEADER, "cache", CACHE)
-page = element_getter(HEADER, "pages", PAGE)
-region = element_getter(HEADER, "regions", REGION)
-actor = element_getter(HEADER, "actors", ACTOR)
-tlb = element_getter(HEADER, "tlbs", TLB)
-slot = element_getter(HEADER, "slots", SLOT)
-file = element_getter(HEADER, "files", FILE)
-sept = element_getter(HEADER, "septs", SEPT)
-consumer = element_getter(HEADER, "consumers", CONSUMER)
-prefetch_frame = element_prefetcher(HEADER, "frames", FRAME)
-prefetch_cache = element_prefetcher(HEADER, "cache", CACHE)
+COUNTERS = (
+    *(name for name in HEADER.names or () if name.endswith("_peak")),
+    *("private_pages", "shared_pages", "double_backed_pages", "tables", "free_pages", "zeroed_pages", "ipis"),
+)
+"""Fields of the header that only count: no program and no invariant reads them."""
+
+CONSTANTS = (HEADER.names or ())[: (HEADER.names or ()).index("mmu_writer")]
+"""Fields of the header that never change during a run."""
+
+WIDE = Layout("wide", HEADER, ARRAYS)
+SMALL = small_layout(WIDE, CONSTANTS, COUNTERS)
+LAYOUTS = (WIDE, SMALL)
+
+head = header_getter(WIDE)
+small_head = header_getter(SMALL)
+small_head_at = header_at_getter(SMALL)
+frame = element_getter(LAYOUTS, "frames")
+spte = nested_getter(LAYOUTS, "frames", "spte")
+cache = element_getter(LAYOUTS, "cache")
+page = element_getter(LAYOUTS, "pages")
+region = element_getter(LAYOUTS, "regions")
+actor = element_getter(LAYOUTS, "actors")
+tlb = element_getter(LAYOUTS, "tlbs")
+slot = element_getter(LAYOUTS, "slots")
+file = element_getter(LAYOUTS, "files")
+sept = element_getter(LAYOUTS, "septs")
+consumer = element_getter(LAYOUTS, "consumers")
+event = element_getter((SMALL,), "events")
+prefetch_frame = element_prefetcher(WIDE, "frames")
+prefetch_cache = element_prefetcher(WIDE, "cache")
 
 
 HARDWARE_NONE, HARDWARE_TDX, HARDWARE_SNP = 0, 1, 2
@@ -512,23 +529,26 @@ class World:
     A new world holds the geometry's memslots, bound and active, nothing mapped and nothing allocated.
     """
 
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
-        lengths = _lengths(geometry)
-        starts, size = {}, -(-HEADER.itemsize // 64) * 64
-        for name, dtype in ARRAYS.items():
+    def __init__(self, geometry: Geometry, layout: Layout = WIDE, **more: int) -> None:
+        self.geometry, self.layout = geometry, layout
+        lengths = {**_lengths(geometry), **more}
+        header, arrays = layout.header, layout.arrays
+        unit = 64 if layout is WIDE else 1
+        starts, size = {}, -(-header.itemsize // unit) * unit
+        for name, dtype in arrays.items():
             starts[name] = size
-            size += -(-lengths[name] * dtype.itemsize // 64) * 64
+            size += -(-lengths[name] * dtype.itemsize // unit) * unit
+        size = layout.state_at + -(-(size - layout.state_at) // ALIGNMENT) * ALIGNMENT
         try:
             self.buffer = np.zeros(size, np.uint8)
         except MemoryError:
             _refuse(f"{size} bytes of state do not fit in memory", "choose fewer gfns")
-        self.header = self.buffer[: HEADER.itemsize].view(HEADER)
+        self.header = self.buffer[: header.itemsize].view(header)
         self.arrays = {
             name: self.buffer[starts[name] : starts[name] + lengths[name] * dtype.itemsize].view(dtype)
-            for name, dtype in ARRAYS.items()
+            for name, dtype in arrays.items()
         }
-        for name in ARRAYS:
+        for name in arrays:
             self.header[f"{name}_at"] = starts[name]
             self.header[f"{name}_n"] = lengths[name]
         self._fill_header()

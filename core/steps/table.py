@@ -1,7 +1,7 @@
 """The compiled table of all steps: the machine code of rows, and the run of a chain of rows."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,7 +18,7 @@ from gmembench.core.jit import (
     link_filler,
 )
 from gmembench.core.steps.registry import Step, all_steps
-from gmembench.core.world import ACTOR, HEADER
+from gmembench.core.world import SMALL, WIDE
 
 FUSED = (
     "enter.set_outside srcu.lock enter.decode",
@@ -52,7 +52,8 @@ _codes = {step.name: code for code, step in enumerate(_steps)}
 _fused = [[_codes[name] for name in names.split()] for names in FUSED]
 _links = [*([function] for function in _functions), *([_functions[code] for code in codes] for codes in _fused)]
 
-run_chain = chain_runner(_functions, HEADER, ACTOR)
+run_chain = chain_runner(_functions, WIDE)
+run_small = chain_runner(_functions, SMALL)
 
 
 def _family(step: Step) -> str:
@@ -79,7 +80,10 @@ def _chunks() -> list[list[int]]:
 
 
 _fill_0, _fill_1, _fill_2, _fill_3 = (
-    link_filler({number: _links[number] for number in chunk}, HEADER, ACTOR) for chunk in _chunks()
+    link_filler({number: _links[number] for number in chunk}, WIDE) for chunk in _chunks()
+)
+_small_0, _small_1, _small_2, _small_3 = (
+    link_filler({number: _links[number] for number in chunk if number < len(_steps)}, SMALL) for chunk in _chunks()
 )
 
 
@@ -103,17 +107,49 @@ def _fill_table_3(table: np.ndarray) -> None:
     _fill_3(table)
 
 
+@kernel
+def _fill_small_0(table: np.ndarray) -> None:
+    _small_0(table)
+
+
+@kernel
+def _fill_small_1(table: np.ndarray) -> None:
+    _small_1(table)
+
+
+@kernel
+def _fill_small_2(table: np.ndarray) -> None:
+    _small_2(table)
+
+
+@kernel
+def _fill_small_3(table: np.ndarray) -> None:
+    _small_3(table)
+
+
 TABLE_KERNELS = (_fill_table_0, _fill_table_1, _fill_table_2, _fill_table_3)
 """Each fills the table with the addresses of one chunk of links."""
+
+SMALL_KERNELS = (_fill_small_0, _fill_small_1, _fill_small_2, _fill_small_3)
+"""The same for steps of small worlds, which no driver runs in sequences."""
+
+
+def _fill(kernels: Sequence[Callable[[np.ndarray], None]], chunks: Iterable[int]) -> np.ndarray:
+    table = np.zeros(len(_links), np.int64)
+    with compiling():
+        for chunk in chunks:
+            kernels[chunk](table)
+    return table
 
 
 def fill_chunks(chunks: Iterable[int]) -> np.ndarray:
     """i8 array: the address of each step's machine code by step code, then of FUSED; 0 outside these chunks."""
-    table = np.zeros(len(_links), np.int64)
-    with compiling():
-        for chunk in chunks:
-            TABLE_KERNELS[chunk](table)
-    return table
+    return _fill(TABLE_KERNELS, chunks)
+
+
+def fill_small_chunks(chunks: Iterable[int]) -> np.ndarray:
+    """The same for small worlds, without FUSED."""
+    return _fill(SMALL_KERNELS, chunks)
 
 
 def link_addresses() -> np.ndarray:
@@ -122,6 +158,14 @@ def link_addresses() -> np.ndarray:
         return np.zeros(len(_links), np.int64)
     compile_once(CACHE_FOLDER / f"links-{MACHINE}", CHUNKS, fill_chunks)
     return fill_chunks(range(CHUNKS))
+
+
+def small_addresses(rows: np.ndarray) -> np.ndarray:
+    """i8 array: the machine code of each of some rows (ROW array) in small worlds; zeros when interpreted."""
+    if INTERPRETED:
+        return np.zeros(len(rows), np.int64)
+    compile_once(CACHE_FOLDER / f"small-links-{MACHINE}", CHUNKS, fill_small_chunks)
+    return fill_small_chunks(range(CHUNKS))[rows["step"]]
 
 
 def row_addresses(rows: np.ndarray) -> np.ndarray:
