@@ -33,9 +33,9 @@ from numba.core.typed_passes import (
     NopythonTypeInference,
     PreLowerStripPhis,
 )
-from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.core.typing import signature as numba_signature
 from numba.core.typing.templates import AbstractTemplate, infer
+from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from gmembench.core.errors import UserError
@@ -260,7 +260,7 @@ class WritePacked(AbstractTemplate):  # type: ignore[misc]  # Numba has no types
         """The signature of writing a field by name."""
         record, name, _value = args
         fits = isinstance(record, Packed) and isinstance(name, str)
-        return numba_signature(types.void, record, name, types.int64) if fits else None
+        return numba_signature(types.void, record, types.literal(name), types.int64) if fits else None
 
 
 @lower_builtin("static_getitem", Packed, types.StringLiteral)

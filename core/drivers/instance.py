@@ -1,4 +1,4 @@
-"""An instance: what a driver explores. A design on a hardware, a small world, scripts, events, and what must be seen."""
+"""An instance: a design on a hardware, a small world, scripts, events, and what must be seen. Drivers explore it."""
 
 from dataclasses import dataclass, field
 
@@ -65,7 +65,7 @@ Condition = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Sometimes:
-    """A state that must be seen. All of `needs` and `fields` hold in it; or one of `taken`, (row, outcome), was taken."""
+    """A state that must be seen: all of `needs` and `fields` hold in it, or one of `taken` (row, outcome) was taken."""
 
     name: str
     needs: tuple[Need, ...] = ()
