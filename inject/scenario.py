@@ -117,9 +117,13 @@ class Variant(Change, frozen=True, kw_only=True):
 
 
 class Body(Strict, frozen=True, kw_only=True):
-    """A scenario file. `needs`: programs that a design must have beside those in the scripts."""
+    """A scenario file.
+
+    `needs`: programs that a design must have beside those in the scripts. `page_size`: one that its cells must have.
+    """
 
     doc: str
+    page_size: Literal["4K", "2M", "1G", ""] = ""
     world: WorldPart
     actors: tuple[Actor, ...]
     prepare: tuple[str, ...] = ()
@@ -222,6 +226,8 @@ class Scenario:
         mine = self.for_design(design.name)
         if mine.body.skip:
             return mine.body.skip
+        if mine.body.page_size and mine.body.page_size not in design.sizes:
+            return f"needs pages of {mine.body.page_size}: those of the design are of {', '.join(design.sizes)}"
         for program in mine.programs:
             if program not in design.programs:
                 return f"no {program}: {design.not_applicable.get(program, 'the design has no such program')}"

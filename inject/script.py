@@ -36,6 +36,7 @@ OF_PROGRAM = {
     "kernel_access": ("read", "write"),
     "host_pin": ("read", "write", "long", "short"),
     "convert": ("private", "shared"),
+    "poison": ("private", "shared"),
 }
 """The words that a program knows."""
 
