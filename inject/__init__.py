@@ -1,1 +1,1 @@
-"""Fault injection: events, scenarios and plans of exploration. Imports core only."""
+"""Fault injection: events, plans and exploration have their place here. Nothing is built yet."""

@@ -1,1 +1,0 @@
-"""Events, one file each; the value EVENT of each file is registered by being there."""

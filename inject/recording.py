@@ -1,0 +1,237 @@
+"""Stepping a schedule and writing down each step: its name, operands, locks, what it changed, a digest after it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from gmembench.core.drivers.fair import finish
+from gmembench.core.drivers.stepper import EXIT, KINDS, STEP, Stepper
+from gmembench.core.errors import UserError
+from gmembench.core.invariant import STUCK as WHEN_STUCK
+from gmembench.core.invariant import Rule
+from gmembench.core.jit import OUTCOME_BITS
+from gmembench.core.judges import Violation
+from gmembench.core.outcomes import BLOCKED, OUTCOMES
+from gmembench.core.rows import OPERANDS
+from gmembench.inject import locks
+from gmembench.inject.failure import Broken, Choice, Failure, new_failure
+from gmembench.inject.fields import Change, Fields, state_digest
+from gmembench.inject.reason import Event, Hindered, Story, explain
+from gmembench.inject.setting import Setting, actor_name, stepper_of
+
+MOST_STEPS = 100_000
+"""No script of a small world needs as many."""
+
+STUCK = "LIVE"
+"""The invariant that is judged by running on fairly after the last choice."""
+
+MASK = (1 << OUTCOME_BITS) - 1
+
+
+def kind_name(kind: int) -> str:
+    """The name of a kind of choice in files."""
+    return KINDS[kind] if kind < len(KINDS) else f"force:{kind - len(KINDS)}"
+
+
+def kind_code(name: str) -> int:
+    """The code of a kind of choice. Raises ValueError for an unknown name."""
+    if name.startswith("force:"):
+        return len(KINDS) + int(name.removeprefix("force:"))
+    return KINDS.index(name)
+
+
+@dataclass
+class Recorder:
+    """A stepper that writes down what it does. `waited`: choices made before somebody first had to wait."""
+
+    stepper: Stepper
+    choices: list[Choice] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    inside: list[bool] = field(default_factory=list)
+    waited: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        self._fields = Fields(self.stepper.world)
+        self.vcpus = self.stepper.world.geometry.vcpus
+        self.actors = tuple(actor_name(n, self.vcpus) for n in range(len(self.stepper.world.arrays["actors"])))
+
+    def can(self, actor: int, kind: int) -> int:
+        """The place of a choice among the options; -1 if it is none of them."""
+        options = self.stepper.options().tolist()
+        return options.index([actor, kind]) if [actor, kind] in options else -1
+
+    def take(self, actor: int, kind: int) -> Choice | None:
+        """Do one thing that is an option; None if the actor has to wait, and nothing changed."""
+        options = len(self.stepper.options())
+        picked = self.can(actor, kind)
+        before = self.stepper.world.buffer.copy()
+        gfn = int(self.stepper.world.arrays["actors"][actor]["gfn"])
+        if self.stepper.idle(actor):
+            gfn = -1
+        ended = self.stepper.take(actor, kind)
+        if kind != EXIT and ended & MASK == BLOCKED:
+            self.waited = min(self.waited, len(self.choices))
+            return None
+        changes = self._fields.changes(before, self.stepper.world.buffer)
+        row, outcome = "guest exit", ""
+        if kind != EXIT:
+            row, outcome = self.stepper.code.info[ended >> OUTCOME_BITS].name, OUTCOMES[ended & MASK]
+        operands = self._operands(actor, gfn, changes, -1 if kind == EXIT else ended >> OUTCOME_BITS)
+        seen = [c for c in changes if not c.path.startswith("actors[") and locks.lock_of(c.path) is None]
+        choice = Choice(
+            actor,
+            kind_name(kind),
+            options,
+            picked,
+            row,
+            outcome,
+            state_digest(self.stepper.world),
+            operands,
+            locks.told(changes),
+            (),
+            tuple(map(str, seen)),
+        )
+        record = self.stepper.world.arrays["actors"][actor]
+        self.events.append(Event(actor, row, tuple(changes), gfn, int(record["pfn"])))
+        self.inside.append(not self.stepper.idle(actor))
+        self.choices.append(choice)
+        return choice
+
+    def _operands(self, actor: int, gfn: int, changes: Sequence[Change], position: int) -> str:
+        """Registers and operands of a step: its gfn, the page if the step has to do with it, the row's operands."""
+        record = self.stepper.world.arrays["actors"][actor]
+        told = {"gfn": int(record["gfn"]) if gfn < 0 else gfn}
+        pfn = int(record["pfn"])
+        near = any(
+            c.path.startswith(f"pages[{pfn}].")
+            or (c.path.endswith(".pfn") and pfn in (c.new, c.old) and not c.path.startswith("tlbs"))
+            for c in changes
+        )
+        if pfn > 0 and (near or record["used"]):
+            told["pfn"] = pfn
+        if position >= 0:
+            row = self.stepper.code.rows[position]
+            told |= {name: int(row[name]) for name in OPERANDS if row[name]}
+        return " ".join(f"{name}={value}" for name, value in told.items())
+
+    def run_on(self) -> None:
+        """Let everybody go on in turns, each alone, until a whole turn changes nothing: where LIVE is judged."""
+        before = -1
+        while self.stepper.violation is None and not self.stepper.finished and self.stepper.state() != before:
+            before = self.stepper.state()
+            for number in range(len(self.actors)):
+                self._kicked_leave()
+                self._run_alone(number)
+
+    def _kicked_leave(self) -> None:
+        for number, kind in self.stepper.options().tolist():
+            if kind == EXIT and self.stepper.world.arrays["actors"]["kicked"][number] != 0:
+                self.take(number, EXIT)
+
+    def _run_alone(self, number: int) -> None:
+        """Let one actor run until it waits or is done. A lap that comes back to where it began is left out."""
+        seen = {self.stepper.state(): len(self.choices)}
+        while self.stepper.violation is None and self.stepper.unfinished(number) and len(seen) < MOST_STEPS:
+            if self.can(number, STEP) < 0 or self.take(number, STEP) is None:
+                return
+            now = self.stepper.state()
+            if now in seen:
+                for made in (self.choices, self.events, self.inside):
+                    del made[seen[now] :]
+                return
+            seen[now] = len(self.choices)
+
+    def held_up(self) -> list[Hindered]:
+        """Who has something left to do and does not get on, at which row. Ends the recording: others may step."""
+        known = {choice.row: lock[1:] for choice in self.choices for lock in choice.locks if lock[0] == "+"}
+        found = []
+        for number in range(len(self.actors)):
+            if self.stepper.unfinished(number):
+                waits = self.stepper.take(number) & MASK == BLOCKED
+                row = self.stepper.next_row(number)
+                lock = locks.parts("+" + known[row])[0] if waits and row in known else ""
+                found.append(Hindered(number, row, waits, lock))
+        return found
+
+
+def judge_liveness(recorder: Recorder) -> tuple[Violation | None, list[Hindered]]:
+    """Run on fairly; the violation that this ends in, and who is held up then."""
+    recorder.run_on()
+    if recorder.stepper.violation is None:
+        finish(recorder.stepper)
+    found = recorder.stepper.violation
+    if found is None or found.invariant != STUCK:
+        return found, []
+    recorder.stepper.violation = None
+    hindered = recorder.held_up()
+    recorder.stepper.violation = found
+    return found, hindered
+
+
+def with_waits(recorder: Recorder, hindered: Sequence[Hindered] = ()) -> tuple[Choice, ...]:
+    """The choices with who waits for which lock, or at the end at which row, after each of them."""
+    found = locks.waits([c.actor for c in recorder.choices], [c.locks for c in recorder.choices], recorder.inside)
+    if found and hindered:
+        found[-1] = [(one.actor, one.lock or one.row) for one in hindered if one.waits]
+    return tuple(
+        msgspec.structs.replace(choice, waits=tuple(waits))
+        for choice, waits in zip(recorder.choices, found, strict=True)
+    )
+
+
+def _gfn_of(recorder: Recorder, violation: Violation) -> int:
+    """The gfn that a violation is about; -1 if its number is one of something else."""
+    rule = getattr(recorder.stepper.panel.invariants[violation.invariant], violation.when, None)
+    return violation.index if isinstance(rule, Rule) and "gfn {}" in rule.says else -1
+
+
+def broken_of(recorder: Recorder, violation: Violation, hindered: Sequence[Hindered] = ()) -> Broken:
+    """A violation with its reason."""
+    story = Story(recorder.stepper.world, violation, recorder.events, recorder.actors, hindered)
+    reason, marked = explain(story)
+    actor = -1 if violation.when == WHEN_STUCK else recorder.events[-1].actor
+    return Broken(
+        violation.invariant, violation.when, violation.why, _gfn_of(recorder, violation), actor, reason, marked
+    )
+
+
+def record(setting: Setting, choices: Iterable[tuple[int, int]], paths: Sequence[Path] = ()) -> Failure | None:
+    """Step (actor, kind) choices of a setting and write them down; None if nothing is violated.
+
+    Choices that have to wait are left out: they change nothing. Raises UserError if one is no option. If nothing is
+    violated after the last choice, everybody goes on in turns until nobody can: a list that leads where some can
+    never finish is a failure too, and what they did until then is written down with it.
+    """
+    recorder = Recorder(stepper_of(setting, paths))
+    for number, (actor, kind) in enumerate(choices):
+        if recorder.stepper.violation is not None:
+            break
+        if recorder.can(actor, kind) < 0:
+            raise UserError(
+                f"choice {number + 1} ({kind_name(kind)} of actor {actor}) is none of the options",
+                "the schedule",
+                "it belongs to another setting",
+            )
+        recorder.take(actor, kind)
+    failure = failure_from(recorder, setting)
+    if failure is not None and recorder.waited < len(failure.choices):
+        # Who was found waiting is no option until something changes: count the options as they are without that.
+        return record(setting, [(c.actor, kind_code(c.kind)) for c in failure.choices], paths)
+    return failure
+
+
+def failure_from(recorder: Recorder, setting: Setting) -> Failure | None:
+    """The failure that a recorder has come to, perhaps after running on; None if nothing is violated.
+
+    After running on, only that it gets stuck counts: any other violation belongs to another schedule.
+    """
+    hindered: list[Hindered] = []
+    violation = recorder.stepper.violation
+    if violation is None or violation.invariant == STUCK:
+        violation, hindered = judge_liveness(recorder)
+        if violation is None or violation.invariant != STUCK:
+            return None
+    broken = broken_of(recorder, violation, hindered)
+    return new_failure(setting, broken, recorder.actors, with_waits(recorder, hindered))

@@ -1,0 +1,111 @@
+"""Replaying a failure: does it still happen, and if the sources changed, which step differs first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gmembench.core.errors import UserError
+from gmembench.core.jit import DIGEST
+from gmembench.inject.failure import Choice, Failure
+from gmembench.inject.recording import Recorder, failure_from, kind_code
+from gmembench.inject.setting import stepper_of
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first step that is not as it was recorded: its number from 1, and both steps in words."""
+
+    step: int
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"step {self.step} differs first: expected {self.expected}, got {self.got}"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of a replay.
+
+    `found`: the failure as it is now, recorded anew; None if nothing is violated. `difference`: the first step that
+    differs, None if all are as they were. `other_sources`: these are not the sources that wrote it.
+    """
+
+    found: Failure | None
+    difference: Difference | None
+    other_sources: bool
+
+
+def step_line(choice: Choice, actors: Sequence[str]) -> str:
+    """A step in one line: `V0: access.fault.set_spte gfn=0 pfn=3`."""
+    kind = "" if choice.kind in ("step", "exit") else f" ({choice.kind})"
+    words = [f"{actors[choice.actor]}: {choice.row}{kind}", choice.operands]
+    return " ".join(word for word in words if word)
+
+
+def _named(choice: Choice, actors: Sequence[str]) -> str:
+    outcome = f" ending in {choice.outcome}" if choice.outcome else ""
+    return step_line(choice, actors) + outcome
+
+
+def _unlike(one: Choice, other: Choice) -> str:
+    """What one step changed and the other did not, in parentheses."""
+    own = [*one.locks, *one.changes]
+    found = [what for what in own if what not in (*other.locks, *other.changes)]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _compare(number: int, old: Choice, new: Choice, actors: Sequence[str]) -> Difference | None:
+    if (old.row, old.outcome) != (new.row, new.outcome):
+        return Difference(number, _named(old, actors), _named(new, actors))
+    if old.state != new.state:
+        return Difference(
+            number,
+            f"state {old.state}{_unlike(old, new)} after {_named(old, actors)}",
+            f"state {new.state}{_unlike(new, old)}",
+        )
+    if (old.options, old.picked) != (new.options, new.picked):
+        return Difference(number, f"{old.options} options", f"{new.options} options")
+    return None
+
+
+def _follow(failure: Failure, recorder: Recorder) -> Difference | None:
+    """Step the choices of a failure as far as they go; the first difference.
+
+    A choice that is no option any more, or has to wait, is left out.
+    """
+    first: Difference | None = None
+    for number, old in enumerate(failure.choices, 1):
+        if recorder.stepper.violation is not None:
+            ended = recorder.stepper.violation.invariant
+            return first or Difference(number, _named(old, failure.actors), f"{ended} violated before it")
+        kind = _kind(old.kind)
+        if not 0 <= old.actor < len(recorder.actors) or recorder.can(old.actor, kind) < 0:
+            first = first or Difference(number, _named(old, failure.actors), "no such option")
+            continue
+        standing = recorder.stepper.next_row(old.actor)
+        new = recorder.take(old.actor, kind)
+        if new is None:
+            first = first or Difference(number, _named(old, failure.actors), f"it waits at {standing}")
+        elif first is None:
+            first = _compare(number, old, new, failure.actors)
+    return first
+
+
+def _kind(name: str) -> int:
+    try:
+        return kind_code(name)
+    except ValueError:
+        raise UserError(f"no kind of choice {name!r}", "the failure", "choose step, yield, exit or force:N") from None
+
+
+def replay(failure: Failure, paths: Sequence[Path] = ()) -> Replay:
+    """Step the choices of a failure with the sources as they are. Raises UserError if they have no such setting."""
+    recorder = Recorder(stepper_of(failure.setting, paths))
+    difference = _follow(failure, recorder)
+    found = failure_from(recorder, failure.setting)
+    same = found is not None and found.violation.invariant == failure.violation.invariant
+    if difference is None and not same:
+        got = found.violation.invariant if found is not None else "nothing violated"
+        difference = Difference(len(failure.choices), f"{failure.violation.invariant} violated after it", got)
+    return Replay(found, difference, failure.sources != DIGEST)
