@@ -1,7 +1,8 @@
 """What there is: parts are found by walking folders, and registered by being there.
 
 A part is a file that defines one value. Its file name is the part's name with underscores. Parts
-kept outside the package lie in `DIR/designs/`, `DIR/hardware/`, `DIR/invariants/` and `DIR/scenarios/` of a folder
+kept outside the package lie in `DIR/designs/`, `DIR/hardware/`, `DIR/invariants/`, `DIR/scenarios/`, `DIR/events/` and
+`DIR/exploration/` (scenarios of exploration) of a folder
 given with `--path`.
 """
 
@@ -49,7 +50,7 @@ def modules(package: str, folder: Path, kind: str, paths: Sequence[Path]) -> Ite
 
 def check_path(outside: Path) -> None:
     """Raises UserError unless the folder exists and holds parts."""
-    kinds = ("designs", "hardware", "invariants", "scenarios")
+    kinds = ("designs", "hardware", "invariants", "scenarios", "events", "exploration")
     if not any((outside / kind).is_dir() for kind in kinds):
         raise UserError(
             "holds no parts", str(outside), f"give a folder with {', '.join(kinds[:-1])} or {kinds[-1]} in it"

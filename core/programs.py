@@ -94,12 +94,19 @@ def _leading(r: Row, labels: tuple[str, ...], target: str) -> Row:
     return replace(r, to={outcome: target if label in labels else label for outcome, label in r.to.items()})
 
 
+def _in_place_of(rows: tuple[Row, ...], labels: tuple[str, ...], jump: str | None) -> tuple[Row, ...]:
+    """Rows at a place with these labels, from whose end *next* leads to a label, or (None) to the row below."""
+    first = (replace(rows[0], labels=labels), *rows[1:])
+    return (*first[:-1], _jumping(first[-1], jump))
+
+
 @dataclass(frozen=True)
 class Program:
     """A named list of rows. Edits return a new program.
 
     Labels, and a jump to elsewhere after *next*, belong to the place and not to the row: they stay
-    where they are when a row leaves, moves or is exchanged.
+    where they are when a row leaves, moves or is exchanged. Of a phase that is those of its first and of its last
+    row. Whoever leads to a row by its name follows it, or goes on below where it was left out.
     """
 
     name: str
@@ -112,7 +119,8 @@ class Program:
     def span(self, name: str) -> range:
         """Positions of a row, or of the rows of a phase; they must be adjacent.
 
-        Raises UserError if there are none.
+        Rows of a phase that stand aside, behind a row that leads elsewhere, are no part of the span. Raises UserError
+        if there are none.
         """
         short = name.removeprefix(f"{self.name}.")
         wanted = {name, short, f"{self.name}.{short}"}
@@ -122,14 +130,27 @@ class Program:
             raise UserError(
                 f"no row or phase {name!r}", f"program {self.name}", "choose one of `gmembench list rows --json`"
             )
-        if found[-1] - found[0] >= len(found):
+        runs = self._runs(found)
+        if len(runs) > 1:
+            runs = [run for run in runs if not self._aside(run)] or runs
+        if len(runs) > 1:
             raise UserError(
                 f"the rows of phase {name!r} are not adjacent", f"program {self.name}", "edit its rows one by one"
             )
-        return range(found[0], found[-1] + 1)
+        return runs[0]
 
-    def _without(self, span: range) -> tuple[Row, ...]:
-        labels = tuple(label for i in span for label in self.rows[i].labels)
+    @staticmethod
+    def _runs(positions: list[int]) -> list[range]:
+        starts = [i for i in positions if i - 1 not in positions]
+        ends = [i + 1 for i in positions if i + 1 not in positions]
+        return [range(start, end) for start, end in zip(starts, ends, strict=True)]
+
+    def _aside(self, run: range) -> bool:
+        """Whether rows are reached by jumps only: the row above them leads elsewhere."""
+        return run.start > 0 and "next" in self.rows[run.start - 1].to
+
+    def _without(self, span: range, labels: tuple[str, ...]) -> tuple[Row, ...]:
+        """The rows beside a span; whoever led to one of the labels goes where the span's end led."""
         before, after = list(self.rows[: span.start]), list(self.rows[span.stop :])
         jump = self.rows[span.stop - 1].to.get("next")
         if jump is not None:
@@ -144,24 +165,40 @@ class Program:
 
     def without(self, name: str) -> "Program":
         """Leave out a row or a phase."""
-        return replace(self, rows=self._without(self.span(name)))
+        span = self.span(name)
+        gone = self.rows[span.start : span.stop]
+        asked = {label for r in (*self.rows[: span.start], *self.rows[span.stop :]) for label in r.to.values()}
+        named = tuple(r.name for r in gone if r.name in asked)
+        return replace(self, rows=self._without(span, tuple(label for r in gone for label in r.labels) + named))
 
     def moved(self, name: str, before: str) -> "Program":
         """Move a row or a phase to just before another row."""
         span = self.span(name)
-        taken = tuple(replace(r, labels=()) for r in self.rows[span.start : span.stop])
-        taken = (*taken[:-1], _jumping(taken[-1], None))
-        rest = replace(self, rows=self._without(span))
-        return rest.with_rows(taken, before)
+        if self.span(before).start in span:
+            raise UserError(f"{name!r} cannot be moved before itself", f"program {self.name}", "name another row")
+        taken = self.rows[span.start : span.stop]
+        rest = replace(self, rows=self.moved_away(name))
+        return rest.with_rows(_in_place_of(taken, labels=(), jump=None), before)
+
+    def moved_away(self, name: str) -> tuple[Row, ...]:
+        """The rows that stay when a row or a phase is taken elsewhere, its labels among them."""
+        span = self.span(name)
+        return self._without(span, self.rows[span.start].labels)
 
     def swapped(self, first: str, second: str) -> "Program":
-        """Exchange two rows."""
-        i, j = self.span(first).start, self.span(second).start
-        rows = list(self.rows)
-        a, b = rows[i], rows[j]
-        rows[i] = _jumping(replace(b, labels=a.labels), a.to.get("next"))
-        rows[j] = _jumping(replace(a, labels=b.labels), b.to.get("next"))
-        return replace(self, rows=tuple(rows))
+        """Exchange two rows or phases."""
+        a, b = sorted((self.span(first), self.span(second)), key=lambda span: span.start)
+        if a.stop > b.start:
+            raise UserError(f"{first!r} and {second!r} overlap", f"program {self.name}", "name rows apart")
+        upper, lower = self.rows[a.start : a.stop], self.rows[b.start : b.stop]
+        rows = (
+            *self.rows[: a.start],
+            *_in_place_of(lower, upper[0].labels, upper[-1].to.get("next")),
+            *self.rows[a.stop : b.start],
+            *_in_place_of(upper, lower[0].labels, lower[-1].to.get("next")),
+            *self.rows[b.stop :],
+        )
+        return replace(self, rows=rows)
 
     def _changed(self, name: str, **changes: object) -> "Program":
         rows = list(self.rows)
@@ -347,8 +384,21 @@ def with_hardware(program: Program, hardware: Hardware) -> Program:
         else:
             pending += r.labels
     aliases |= dict.fromkeys(pending, "END")
-    led = [replace(r, to={outcome: aliases.get(label, label) for outcome, label in r.to.items()}) for r in rows]
-    return replace(program, rows=tuple(led))
+    led = [replace(r, to={outcome: _last(aliases, label) for outcome, label in r.to.items()}) for r in rows]
+    return replace(program, rows=tuple(replace(r, labels=r.labels + _also_called(r, aliases)) for r in led))
+
+
+def _last(aliases: Mapping[str, str], label: str) -> str:
+    """What a label stands for."""
+    while label in aliases:
+        label = aliases[label]
+    return label
+
+
+def _also_called(r: Row, aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """Labels of hooks without rows that lead to a row: edits may name them."""
+    own = (r.name, *r.labels)
+    return tuple(label for label in aliases if _last(aliases, label) in own)
 
 
 def _resolve(program: Program, base: int) -> dict[str, int]:

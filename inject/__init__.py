@@ -1,1 +1,1 @@
-"""Fault injection: events, plans and exploration have their place here. Nothing is built yet."""
+"""Fault injection: events, scenarios and plans of exploration. Imports core only."""

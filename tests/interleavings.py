@@ -11,6 +11,7 @@ from gmembench.core.judges import Panel
 from gmembench.core.operations import LONG, OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
 from gmembench.core.programs import Code, Design, Hardware
 from gmembench.core.world import Geometry, World
+from gmembench.inject.small_world import small_geometry
 
 GFNS = 4
 VCPUS = 2
@@ -33,23 +34,14 @@ def tiny(design: Design, hardware: Hardware, **changes: object) -> Geometry:
         "gfns": GFNS,
         "vcpus": VCPUS,
         "host_actors": 2,
-        "slots": ((0, GFNS),),
         "region_gfns": 2,
         "tlb_entries": 2,
         "pages": 12,
         "nodes": 2,
-        "file": design.file,
-        "private_memory": design.private_memory,
-        "one_backing": design.one_backing,
-        "one_copy": design.one_copy,
-        "gmem_only": design.gmem_only,
-        "init_private": design.init_private,
-        "separate_roots": hardware.separate_roots,
-        "hardware": hardware.number,
-        "sept": hardware.sept,
-        "fresh_junk": hardware.fresh_content == "junk",
+        "consumers": 8,
+        "private_order": 0,
     }
-    return Geometry(**{**parts, **changes})  # type: ignore[arg-type]  # fields by name
+    return small_geometry(design, hardware, **{**parts, **changes})
 
 
 def operation(program: str, actor: int, gfn: int = 0, count: int = 1, flags: int = 0, slot: int = 0) -> np.ndarray:

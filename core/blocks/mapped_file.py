@@ -34,15 +34,16 @@ def file_fault(p: str, leave: str, *, refused: int = 0, attributes: bool = False
     return (
         row(f"{p}.check_size", {"sigbus": f"{p}.L_sigbus"}, step="hostf.check_size"),
         *ask,
-        row(f"{p}.lock_folio", {"absent": f"{p}.alloc_folio"}, step="gmem.lock_folio"),
+        row(f"{p}.find_folio", {"absent": f"{p}.alloc_folio"}, step="gmem.find_folio"),
+        row(f"{p}.lock_folio", step="gmem.lock_folio"),
         row(
             f"{p}.recheck_mapping",
-            {"truncated": f"{p}.lock_folio", "next": f"{p}.L_have" if attributes else f"{p}.check_poison"},
+            {"truncated": f"{p}.find_folio", "next": f"{p}.L_have" if attributes else f"{p}.check_poison"},
             step="gmem.recheck_mapping",
         ),
         row(
             f"{p}.alloc_folio",
-            {"nomem": f"{p}.L_nomem" if attributes else f"{p}.nomem", "raced": f"{p}.lock_folio"},
+            {"nomem": f"{p}.L_nomem" if attributes else f"{p}.nomem", "raced": f"{p}.find_folio"},
             step="gmem.alloc_folio",
         ),
         *found,

@@ -24,7 +24,8 @@ def populate() -> Program:
         (
             row("populate.hold_source", at="L_got"),
             row("populate.lock_inval", step="gmem.lock_inval", **POPULATE),
-            row("populate.lock_folio", {"absent": "populate.alloc_folio"}, step="gmem.lock_folio", at="L_look"),
+            row("populate.find_folio", {"absent": "populate.alloc_folio"}, step="gmem.find_folio", at="L_look"),
+            row("populate.lock_folio", step="gmem.lock_folio"),
             row(
                 "populate.recheck_mapping",
                 {"truncated": "L_look", "next": "populate.check_poison"},

@@ -26,7 +26,8 @@ BY_SLOT = Where(place="kvm-memslot", site="kvm_set_memory_region")
 PRIVATE_PAGE = (
     row("fault.choose_backing", {"shared": "L_gup"}),
     row("fd.lookup_private_slot", {"none": "X_memfault"}),
-    row("fd.lock_folio", {"absent": "L_alloc"}, step="shmem.get_folio", at="L_look"),
+    row("fd.find_folio", {"absent": "L_alloc"}, step="shmem.find_folio", at="L_look"),
+    row("fd.lock_folio", step="shmem.get_lock"),
     row("fd.recheck_mapping", {"truncated": "L_look", "next": "L_have"}, step="shmem.recheck_mapping"),
     row("fd.alloc_folio", {"nomem": "X_memfault", "raced": "L_look"}, step="shmem.alloc_folio", at="L_alloc"),
     row("fd.clear_folio", {"uptodate": "L_assign"}, step="shmem.clear_folio", at="L_have"),
@@ -125,7 +126,8 @@ PUNCH = blocks.program(
 def find_pages(p: str, add: str) -> blocks.Rows:
     """shmem_fallocate: every index of the range gets a page. `add`: the step that adds one."""
     return (
-        row(f"{p}.lock_folio", {"absent": "L_alloc"}, step="shmem.get_folio", at="L_look"),
+        row(f"{p}.find_folio", {"absent": "L_alloc"}, step="shmem.find_folio", at="L_look"),
+        row(f"{p}.lock_folio", step="shmem.get_lock"),
         row(f"{p}.recheck_mapping", {"truncated": "L_look"}, step="shmem.recheck_mapping"),
         row(f"{p}.clear_folio", {"uptodate": "L_next"}, step="shmem.clear_folio"),
         row(f"{p}.mark_uptodate", {"next": "L_next"}, step="shmem.mark_uptodate"),
@@ -348,7 +350,7 @@ FINDINGS = (
 
 PRESENCE = RFC_2021.edited(
     "fd-private",
-    access=ACCESS.redirected("fd.lock_folio", "absent", "X_memfault")
+    access=ACCESS.redirected("fd.find_folio", "absent", "X_memfault")
     .without("fd.alloc_folio")
     .inserted(row("fd.check_absent", {"mismatch": "X_memfault"}), before="gup.fast"),
     convert=CONVERT_BY_PRESENCE,

@@ -29,7 +29,8 @@ FALLOCATE = Where(place="vmm", site="restrictedmem_fallocate")
 
 FROM_FILE = (
     row("rm.check_binding", {"other": "X_memfault"}),
-    row("rm.lock_folio", {"absent": "L_alloc"}, step="shmem.get_folio", at="L_look"),
+    row("rm.find_folio", {"absent": "L_alloc"}, step="shmem.find_folio", at="L_look"),
+    row("rm.lock_folio", step="shmem.get_lock"),
     row("rm.recheck_mapping", {"truncated": "L_look", "next": "L_have"}, step="shmem.recheck_mapping"),
     row("rm.alloc_folio", {"nomem": "X_memfault", "raced": "L_look"}, step="shmem.alloc_folio", at="L_alloc"),
     row("rm.clear_folio", {"uptodate": "L_assign"}, step="shmem.clear_folio", at="L_have"),
@@ -89,7 +90,8 @@ ALLOCATE = blocks.program(
         row("allocate.fdget", {"dying": "END"}, step="punch.fdget"),
         row("allocate.check_range", {"beyond": "allocate.fdput"}, step="gmem.check_range", site="shmem_fallocate"),
         row("allocate.lock_inode", step="shmem.lock_inode"),
-        row("allocate.lock_folio", {"absent": "L_alloc"}, step="shmem.get_folio", at="L_look"),
+        row("allocate.find_folio", {"absent": "L_alloc"}, step="shmem.find_folio", at="L_look"),
+        row("allocate.lock_folio", step="shmem.get_lock"),
         row("allocate.recheck_mapping", {"truncated": "L_look"}, step="shmem.recheck_mapping"),
         row("allocate.clear_folio", {"uptodate": "L_next"}, step="shmem.clear_folio"),
         row("allocate.mark_uptodate", {"next": "L_next"}, step="shmem.mark_uptodate"),

@@ -19,6 +19,7 @@ from gmembench.core.parts.notifier import OF_FOLIO
 from gmembench.core.programs import Program, hook, row
 
 OF_HUGETLB: Mapping[str, str] = {
+    "gmem.find_folio": "hugetlb.find_folio",
     "gmem.lock_folio": "hugetlb.lock_folio",
     "gmem.recheck_mapping": "hugetlb.recheck_mapping",
     "gmem.alloc_folio": "hugetlb.alloc_folio",

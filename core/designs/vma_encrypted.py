@@ -32,7 +32,8 @@ FROM_MARKER = (
 
 FAULT_IN = (
     row("enc.lock_inval", step="gmem.lock_inval_shared", at="L_absent", **FAULT),
-    row("enc.lock_folio", {"absent": "L_alloc"}, step="gmem.lock_folio", at="L_look"),
+    row("enc.find_folio", {"absent": "L_alloc"}, step="gmem.find_folio", at="L_look"),
+    row("enc.lock_folio", step="gmem.lock_folio"),
     row("enc.recheck_mapping", {"truncated": "L_look", "next": "L_have"}, step="gmem.recheck_mapping"),
     row("enc.alloc_folio", {"nomem": "X_unlock_inval", "raced": "L_look"}, step="gmem.alloc_folio", at="L_alloc"),
     row("enc.check_poison", {"poisoned": "X_unlock_folio"}, step="gmem.check_poison", at="L_have", **FAULT),

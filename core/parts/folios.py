@@ -41,16 +41,23 @@ def folio_end(w: Record, head: int) -> int:
 
 
 @part
-def lock_head(w: Record, a: Record, index: int) -> bool:
-    """Take a reference and the lock of the folio at an index, and note the page; False if it is locked."""
+def hold_head(w: Record, a: Record, index: int) -> None:
+    """Take a reference to the folio at an index, and note the page."""
     pfn = cache(w, index)["pfn"]
     h = page(w, block_head(w, pfn))
-    if h["lock"] != 0:
-        return False
-    h["lock"] = a["number"] + 1
     h["refs"] = h["refs"] + 1
     a["pfn"] = pfn
     a["order"] = h["order"]
+
+
+@part
+def lock_head(w: Record, a: Record, index: int) -> bool:
+    """Take a reference and the lock of the folio at an index, and note the page; False if it is locked."""
+    h = page(w, block_head(w, cache(w, index)["pfn"]))
+    if h["lock"] != 0:
+        return False
+    h["lock"] = a["number"] + 1
+    hold_head(w, a, index)
     return True
 
 

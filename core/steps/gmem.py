@@ -71,19 +71,26 @@ def check_range(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("backing", "lock", "__filemap_get_folio", ("absent",))
-def lock_folio(w: Record, a: Record, r: Record) -> int:
-    """Find the folio in the page cache, take a reference and its lock."""
+@step("backing", "refcount", "filemap_get_entry", ("absent",))
+def find_folio(w: Record, a: Record, r: Record) -> int:
+    """Find the folio in the page cache and take a reference to it."""
     pfn = cache(w, a["index"])["pfn"]
     if pfn == 0:
         return ABSENT
     p = page(w, pfn)
-    if p["lock"] != 0:
-        return BLOCKED
-    p["lock"] = a["number"] + 1
     p["refs"] = p["refs"] + 1
     a["pfn"] = pfn
     a["order"] = 0
+    return NEXT
+
+
+@step("backing", "lock", "__filemap_get_folio")
+def lock_folio(w: Record, a: Record, r: Record) -> int:
+    """Take the folio's lock. While it is awaited the folio may be truncated: the reference keeps only the page."""
+    p = page(w, a["pfn"])
+    if p["lock"] != 0:
+        return BLOCKED
+    p["lock"] = a["number"] + 1
     return NEXT
 
 

@@ -19,7 +19,7 @@ from gmembench.core.outcomes import (
 from gmembench.core.parts.access import tell_punched_until
 from gmembench.core.parts.file_folios import clear_host_pte
 from gmembench.core.parts.folio_range import file_end
-from gmembench.core.parts.folios import erase_folio, folio_end, lock_head, next_folio, unlock_and_put
+from gmembench.core.parts.folios import erase_folio, folio_end, hold_head, lock_head, next_folio, unlock_and_put
 from gmembench.core.parts.gigantic import (
     end_of,
     first_of,
@@ -37,12 +37,23 @@ from gmembench.core.views import Record
 from gmembench.core.world import ORACLE_ZERO_SHARED, PAGE_FILE, PG_IN_MAPPING, PG_UPTODATE, cache, page
 
 
-@step("backing", "lock", "__filemap_get_folio", ("absent",))
-def lock_folio(w: Record, a: Record, r: Record) -> int:
-    """Find the folio in the page cache, take a reference and its lock: those of its head."""
+@step("backing", "refcount", "filemap_get_entry", ("absent",))
+def find_folio(w: Record, a: Record, r: Record) -> int:
+    """Find the folio in the page cache and take a reference to it: that of its head."""
     if cache(w, a["index"])["pfn"] == 0:
         return ABSENT
-    return NEXT if lock_head(w, a, a["index"]) else BLOCKED
+    hold_head(w, a, a["index"])
+    return NEXT
+
+
+@step("backing", "lock", "__filemap_get_folio")
+def lock_folio(w: Record, a: Record, r: Record) -> int:
+    """Take the lock of the folio's head. The invalidate_lock keeps it from being split or merged meanwhile."""
+    h = page(w, block_head(w, a["pfn"]))
+    if h["lock"] != 0:
+        return BLOCKED
+    h["lock"] = a["number"] + 1
+    return NEXT
 
 
 @step("backing", "check", "__filemap_get_folio", ("truncated",))

@@ -21,6 +21,7 @@ from gmembench.core.parts.folios import (
     add_folio,
     erase_folio,
     folio_end,
+    hold_head,
     lock_head,
     next_folio,
     order_for,
@@ -49,13 +50,22 @@ def unlock_inode(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("backing", "lock", "shmem_get_folio_gfp", ("absent",))
-def get_folio(w: Record, a: Record, r: Record) -> int:
-    """Find the folio of the index in the page cache, take a reference and its lock."""
+@step("backing", "refcount", "filemap_get_entry", ("absent",))
+def find_folio(w: Record, a: Record, r: Record) -> int:
+    """Find the folio of the index in the page cache and take a reference to it."""
     if cache(w, a["index"])["pfn"] == 0:
         return ABSENT
-    if not lock_head(w, a, a["index"]):
+    hold_head(w, a, a["index"])
+    return NEXT
+
+
+@step("backing", "lock", "shmem_get_folio_gfp")
+def get_lock(w: Record, a: Record, r: Record) -> int:
+    """Take the folio's lock. While it is awaited the folio may be truncated: the reference keeps only the page."""
+    h = page(w, block_head(w, a["pfn"]))
+    if h["lock"] != 0:
         return BLOCKED
+    h["lock"] = a["number"] + 1
     return NEXT
 
 

@@ -30,7 +30,7 @@ FUSED = (
     "fault.classify fault.lookup_slot fault.try_fast fault.topup_caches fault.snapshot_seq",
     (
         "fault.check_attr fault.check_slot fault.precheck_stale fault.choose_backing "
-        "gmem.get_file gmem.check_file gmem.check_binding gmem.lock_folio"
+        "gmem.get_file gmem.check_file gmem.check_binding gmem.find_folio"
     ),
     "gmem.alloc_folio gmem.check_poison gmem.clear_page gmem.mark_uptodate gmem.unlock_folio gmem.put_file",
     (

@@ -47,7 +47,7 @@ def test_a_private_fault_takes_a_folio_under_its_lock_and_maps_it() -> None:
     m = private_machine()
     assert m.do("access", V0, 3, write=True) == "OK"
     rows = m.rows_run()
-    names = ("check_binding", "lock_folio", "alloc_folio", "clear_folio", "mark_uptodate", "unlock_folio")
+    names = ("check_binding", "find_folio", "alloc_folio", "clear_folio", "mark_uptodate", "unlock_folio")
     assert [rows[f"access.rm.{name}"] for name in names] == [1] * 6
     assert not [name for name in rows if name.startswith("access.gup")]
     assert (backing(m), m.world["zeroed_pages"], entry(m.world, 3)) == ((1, 0, 0), 1, SPTE_PRESENT)

@@ -35,7 +35,7 @@ GMEM = (
     "gmem.get_file",
     "gmem.check_file",
     "gmem.check_binding",
-    "gmem.lock_folio",
+    "gmem.find_folio",
     "gmem.alloc_folio",
     "gmem.check_poison",
     "gmem.clear_page",
