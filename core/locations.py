@@ -1,0 +1,277 @@
+"""What rows of a code have to do with each other: masks of the locations that they touch, now and later.
+
+A location is a bit: one field that actors share, or a few that steps use together. Registers that only their own actor
+touches have none, neither have constants and counters: no two rows of different actors meet there.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from gmembench.core.footprints import Footprint, FootprintError, begin_footprint, footprint_of_step, rule_reads
+from gmembench.core.footprints.kinds import SELF
+from gmembench.core.invariant import Invariant
+from gmembench.core.judges import SHIPPED
+from gmembench.core.liveness import OTHERS, outcomes_of, targets_of
+from gmembench.core.operations import PROGRAMS
+from gmembench.core.programs import Code
+from gmembench.core.rows import END
+from gmembench.core.steps.registry import all_steps
+
+MOST = 64
+"""Locations there can be: bits of a mask."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "frames.spte": ("frames.spte.bits", "frames.spte.pfn"),
+    "frames.hpte": ("frames.hpte", "frames.hpfn"),
+    "frames.oracle": ("frames.oracle", "frames.punches", "frames.gen_private", "frames.gen_shared"),
+    "pages.content": ("pages.content", "pages.content_gfn", "pages.content_gen"),
+    "septs": ("septs.pfn", "septs.state", "septs.epoch"),
+    "consumers": ("consumers.kind", "consumers.actor", "consumers.gfn", "consumers.pfn"),
+    "slots.range": ("slots.base", "slots.npages", "slots.pgoff"),
+    "slots.kind": ("slots.number", "slots.flags", "slots.gmem_only"),
+    "files.life": ("files.life", "files.closed", "files.unmapped"),
+    "header.inval_range": ("header.inval_start", "header.inval_end", "header.inval_valid"),
+    "header.roots": ("header.root", "header.root_valid_0", "header.root_valid_1"),
+    "header.free": (
+        "header.free_page",
+        "header.free_huge",
+        "header.free_gigantic",
+        "header.fresh_page",
+        "header.fresh_end",
+        "header.fresh_block",
+    ),
+}
+"""Locations of several fields that steps mostly use together. Every other field is a location of its own."""
+
+EXIT_READS = ("actors.mode", "actors.kicked")
+EXIT_WRITES = ("actors.mode", "actors.kicked")
+"""What a driver touches when a vCPU leaves the guest without a row of its own."""
+
+BY_OTHERS = frozenset([*EXIT_READS, *EXIT_WRITES])
+
+
+def _union(names: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*names)
+
+
+def _judged(when: str, invariants: Mapping[str, Invariant] = SHIPPED) -> frozenset[str]:
+    return _union(rule_reads(item, when) for item in invariants.values())
+
+
+def met(name: str, touched: Collection[str]) -> str:
+    """The name under which others see a field: own registers and translations that others touch are theirs too."""
+    if name.startswith(f"{SELF}.tlbs."):
+        other = name.removeprefix(f"{SELF}.")
+    else:
+        other = f"{OTHERS}.{name.removeprefix(f'{SELF}.')}" if name.startswith(f"{SELF}.") else name
+    return other if other in touched else name
+
+
+@cache
+def locations() -> Mapping[str, int]:
+    """Field -> bit number of its location. Raises FootprintError if there are more than fit a mask."""
+    prints = [footprint_of_step(step) for step in all_steps()]
+    touched = _union(item.reads | item.writes for item in prints) | BY_OTHERS
+    written = {met(name, touched) for name in _union(item.writes for item in prints)}
+    read = {met(name, touched) for name in _union(item.reads for item in prints) | _judged("use") | _judged("end")}
+    shared = sorted(name for name in (written & read) | BY_OTHERS if not name.startswith(f"{SELF}."))
+    group_of = {name: group for group, names in GROUPS.items() for name in names}
+    bits = {group: bit for bit, group in enumerate(dict.fromkeys(group_of.get(name, name) for name in shared))}
+    if len(bits) > MOST:
+        raise FootprintError(f"{len(bits)} locations, and a mask has {MOST} bits: group more fields in GROUPS")
+    return {name: bits[group_of.get(name, name)] for name in shared}
+
+
+def location_names() -> tuple[str, ...]:
+    """The name of each location, by its bit number."""
+    group_of = {name: group for group, names in GROUPS.items() for name in names}
+    return tuple(dict.fromkeys(group_of.get(name, name) for name in locations()))
+
+
+def mask_of(names: Iterable[str]) -> int:
+    """The mask of the locations of some fields."""
+    bits, found = locations(), 0
+    for name in names:
+        bit = bits.get(met(name, bits))
+        if bit is not None:
+            found |= 1 << bit
+    return found
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What the rows of a code touch.
+
+    `reads`, `writes`: u8 by row, of the step and of the rules of "use" and "end" that are judged with it; the first row
+    of a program has the beginning of the operation too. `holds`: by row, index in `locksets` of what an actor holds
+    before it. `locksets`: masks over `locks`; the first is empty. `waits`, `takes`, `drops`: by row, masks over
+    `locks` for which it waits before all else, that it may take, that it may drop. `future_reads`, `future_writes`:
+    u8 (lockset, row): all that an actor may yet touch in this operation, the row itself included, while somebody
+    else holds these locks. `visible`, `visible_at_rest`: u8 by row, rules of "state" and "rest", in the order of
+    `judges`, that read what the row writes.
+    """
+
+    reads: np.ndarray
+    writes: np.ndarray
+    locks: tuple[str, ...]
+    locksets: np.ndarray
+    holds: np.ndarray
+    waits: np.ndarray
+    takes: np.ndarray
+    drops: np.ndarray
+    future_reads: np.ndarray
+    future_writes: np.ndarray
+    visible: np.ndarray
+    visible_at_rest: np.ndarray
+
+
+class _Rows:
+    """The rows of a code with their footprints and the rows that may follow each."""
+
+    def __init__(self, code: Code, programs: Collection[int], forced: Collection[tuple[int, int]]) -> None:
+        self.code, self.targets = code, targets_of(code)
+        self.prints: list[Footprint] = [footprint_of_step(item.step) for item in code.info]
+        self.entries = {int(code.entries[number]) for number in programs} - {-1}
+        self.forced = set(forced)
+        self.outcomes = [outcomes_of(code, row) for row in range(len(code.rows))]
+        self.reached = self._reached()
+
+    def following(self, row: int) -> Iterator[tuple[int, int | None]]:
+        """(row or END, outcome) of all that may follow a row; the outcome is None where the step is not run."""
+        for outcome in self.outcomes[row]:
+            yield int(self.targets[row, outcome]), outcome
+        for at, outcome in self.forced:
+            if at == row:
+                yield int(self.targets[row, outcome]), None
+
+    def _reached(self) -> list[int]:
+        """Rows that some program leads to, in order."""
+        seen, todo = set(self.entries), list(self.entries)
+        while todo:
+            for target, _ in self.following(todo.pop()):
+                if target != END and target not in seen:
+                    seen.add(target)
+                    todo.append(target)
+        return sorted(seen)
+
+    def taken_by(self, row: int, outcome: int | None) -> frozenset[str]:
+        """Locks that a row has taken when it ends so."""
+        return frozenset() if outcome is None else self.prints[row].takes_at.get(outcome, frozenset())
+
+    def after(self, row: int, outcome: int | None, held: frozenset[str]) -> frozenset[str]:
+        """What is certainly held after a row that began with `held`."""
+        if outcome is None:
+            return held
+        return (held - self.prints[row].writes) | self.taken_by(row, outcome)
+
+    def held(self) -> dict[int, frozenset[str]]:
+        """Row -> locks that an actor before it certainly holds, whichever way it came."""
+        found = {row: frozenset[str]() for row in self.entries}
+        todo = list(self.entries)
+        while todo:
+            row = todo.pop()
+            for target, outcome in self.following(row):
+                now = self.after(row, outcome, found[row])
+                if target != END and found.get(target) != (merged := found.get(target, now) & now):
+                    found[target] = merged
+                    todo.append(target)
+        return found
+
+    def locks(self) -> tuple[str, ...]:
+        """Fields that rows take and wait for, and that nobody drops who does not hold them."""
+        taken = {lock for row in self.reached for at in self.prints[row].takes_at.values() for lock in at}
+        awaited = _union(self.prints[row].waits for row in self.reached)
+        held, found = self.held(), taken & awaited
+        for row in self.reached:
+            for _, outcome in self.following(row):
+                if outcome is not None:
+                    dropped = self.prints[row].writes - self.taken_by(row, outcome)
+                    found -= dropped - held[row]
+        return tuple(sorted(found))
+
+
+def _bits(names: Iterable[str], locks: tuple[str, ...]) -> int:
+    return sum(1 << locks.index(name) for name in set(names) & set(locks))
+
+
+def _touched(rows: _Rows, invariants: Mapping[str, Invariant]) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of what each row reads and writes."""
+    reads, writes = (np.zeros(len(rows.prints), np.uint64) for _ in range(2))
+    of_use, of_end, begun = _judged("use", invariants), _judged("end", invariants), begin_footprint()
+    for row, item in enumerate(rows.prints):
+        read, written = item.reads, item.writes
+        if f"{SELF}.used" in written:
+            read |= of_use
+        if any(target == END for target, _ in rows.following(row)):
+            read |= of_end
+        if row in rows.entries:
+            read, written = read | begun.reads, written | begun.writes
+        reads[row], writes[row] = mask_of(read), mask_of(written)
+    return reads, writes
+
+
+def _future(rows: _Rows, own: np.ndarray, locksets: np.ndarray, waits: np.ndarray) -> np.ndarray:
+    """u8 (lockset, row): union of `own` over all that can be reached without passing a row that waits for a lock."""
+    passes = (locksets[:, None] & waits[None, :]) == 0
+    for row, _ in rows.forced:
+        passes[:, row] = True
+    found = np.where(passes, own[None, :], 0).astype(np.uint64)
+    following = {row: sorted({t for t, _ in rows.following(row)} - {END, row}) for row in rows.reached}
+    changed = True
+    while changed:
+        before = found.copy()
+        for row in reversed(rows.reached):
+            if following[row]:
+                later = np.bitwise_or.reduce(found[:, following[row]], axis=1)
+                found[:, row] |= np.where(passes[:, row], later, 0)
+        changed = not np.array_equal(before, found)
+    return found
+
+
+def _seen_by(rows: _Rows, when: str, invariants: Mapping[str, Invariant]) -> np.ndarray:
+    """u8 by row: rules of one kind that read a field that the row writes."""
+    rules = [rule_reads(item, when) for item in invariants.values() if when in item.when]
+    touched = _union(rules)
+    found = np.zeros(len(rows.prints), np.uint64)
+    for row, item in enumerate(rows.prints):
+        writes = item.writes | (begin_footprint().writes if row in rows.entries else frozenset())
+        seen = {met(name, touched) for name in writes}
+        found[row] = sum(1 << number for number, names in enumerate(rules) if names & seen)
+    return found
+
+
+def masks_of(
+    code: Code,
+    *,
+    programs: Collection[int] | None = None,
+    forced: Collection[tuple[int, int]] = (),
+    invariants: Mapping[str, Invariant] = SHIPPED,
+) -> Masks:
+    """The masks of a code. `programs`, `forced`, `invariants`: as in `liveness.live_registers`."""
+    rows = _Rows(code, range(len(PROGRAMS)) if programs is None else programs, forced)
+    locks, held = rows.locks(), rows.held()
+    by_row = [_bits(held.get(row, ()), locks) for row in range(len(rows.prints))]
+    locksets = np.array(sorted({0, *by_row}), np.int64)
+    waits, takes, drops = (np.zeros(len(rows.prints), np.int64) for _ in range(3))
+    for row, item in enumerate(rows.prints):
+        waits[row] = _bits(item.waits, locks)
+        takes[row] = _bits(_union(item.takes_at.values()), locks)
+        drops[row] = _bits(item.writes, locks) & ~takes[row]
+    reads, writes = _touched(rows, invariants)
+    return Masks(
+        reads=reads,
+        writes=writes,
+        locks=locks,
+        locksets=locksets,
+        holds=np.searchsorted(locksets, by_row),
+        waits=waits,
+        takes=takes,
+        drops=drops,
+        future_reads=_future(rows, reads, locksets, waits),
+        future_writes=_future(rows, writes, locksets, waits),
+        visible=_seen_by(rows, "state", invariants),
+        visible_at_rest=_seen_by(rows, "rest", invariants),
+    )
