@@ -278,6 +278,11 @@ class Design:
     origin: str = ""
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def unedited_name(self) -> str:
+        """The name of the design that a mutant was made of: edits stand behind a tilde."""
+        return self.name.partition("~")[0]
+
     def edited(self, name: str, **programs: Program) -> "Design":
         """The same design under another name with some programs replaced."""
         return replace(self, name=name, programs={**self.programs, **programs})

@@ -54,7 +54,7 @@ class Event:
         """The reason why it must not happen to a design on a hardware, if there is one."""
         for bug in self.bugs:
             here = any(fnmatchcase(hardware.name, h) for h in bug.hardware)
-            if here and any(fnmatchcase(design.name, d) for d in bug.designs):
+            if here and any(fnmatchcase(design.unedited_name, d) for d in bug.designs):
                 return bug
         return None
 
@@ -78,7 +78,7 @@ class Event:
     def why_not(self, code: Code) -> str:
         """Why a design has no such event; "" if it has."""
         for glob, why in self.not_on.items():
-            if fnmatchcase(code.design.name, glob):
+            if fnmatchcase(code.design.unedited_name, glob):
                 return why
         for program in map(program_of, self.operations):
             if program not in code.design.programs:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from gmembench.core.errors import UserError
-from gmembench.core.programs import Design, Hardware, Program, Row, assemble, row, steps_by_name, with_hardware
+from gmembench.core.programs import Design, Hardware, Program, Row, assemble, steps_by_name, with_hardware
 from gmembench.core.rows import OPERANDS
 
 ALWAYS = ("next", "again", "yield")
@@ -335,7 +335,8 @@ def _insert(edit: Edit, program: Program, name: str) -> Program:
     to = _led(edit, program, at if below else at - 1, step, leads)
     _complete(edit, step, to)
     operands = {key: _number(edit, key, value) for key, value in keys.items() if key not in leads}
-    new = row(_new_name(program, edit.keys.get("name", f"new.{step.rpartition('.')[2]}")), to, step=step, **operands)
+    name = _new_name(program, edit.keys.get("name", f"new.{step.rpartition('.')[2]}"))
+    new = Row(name, step, to, operands=operands)
     if below:
         return _below(program, (new,), program.rows[at].name)
     return program.inserted(new, before=program.rows[at].name)
@@ -403,13 +404,13 @@ def mutated(design: Design, hardware: Hardware, edits: Iterable[Edit | str]) -> 
     Raises UserError for an edit that names no row, no outcome or no label, and for a program that no longer fits
     together.
     """
-    edits = [edit_of(edit) if isinstance(edit, str) else edit for edit in edits]
-    if not edits:
+    made = [edit_of(edit) if isinstance(edit, str) else edit for edit in edits]
+    if not made:
         return design
     programs = {name: _ending(with_hardware(p, hardware)) for name, p in design.programs.items()}
-    for edit in edits:
+    for edit in made:
         programs |= _changed(programs, edit)
-    name = "~".join([design.name, *(f"{edit.kind}={edit.argument.replace(' ', '')}" for edit in edits)])
+    name = "~".join([design.name, *(f"{edit.kind}={edit.argument.replace(' ', '')}" for edit in made)])
     mutant = design.edited(name, **programs)
     try:
         assemble(mutant, hardware)

@@ -223,7 +223,7 @@ class Scenario:
         """Why a design cannot run it on a hardware; "" if it can."""
         if hardware.name in design.not_on:
             return design.not_on[hardware.name]
-        mine = self.for_design(design.name)
+        mine = self.for_design(design.unedited_name)
         if mine.body.skip:
             return mine.body.skip
         if mine.body.page_size and mine.body.page_size not in design.sizes:
@@ -337,7 +337,7 @@ def geometry_of(scenario: Scenario, design: Design, hardware: Hardware, more_hos
 
 def states_of(scenario: Scenario, code: Code) -> tuple[tuple[Sometimes, ...], dict[str, str]]:
     """The states that a design must see, and those that it cannot: name -> why."""
-    mine = scenario.for_design(code.design.name)
+    mine = scenario.for_design(code.design.unedited_name)
     seen, absent = [], {}
     for position, state in enumerate((*mine.body.sometimes, *EVERYWHERE)):
         where = mine.where("sometimes", position)
@@ -354,7 +354,7 @@ def states_of(scenario: Scenario, code: Code) -> tuple[tuple[Sometimes, ...], di
 
 
 def _elsewhere(state: State, code: Code) -> str:
-    here = any(fnmatchcase(code.design.name, d) for d in state.designs)
+    here = any(fnmatchcase(code.design.unedited_name, d) for d in state.designs)
     here = here and any(fnmatchcase(code.hardware.name, h) for h in state.hardware)
     return "" if here else state.why
 
@@ -370,8 +370,9 @@ def instance_of(
 ) -> Instance:
     """What the drivers explore.
 
-    `design` may be a mutant: it keeps its design's name. `events`: more of them, for instance a plan's. `seed`: of
-    events with a probability. Raises UserError if the design cannot run the scenario, or an event is unknown.
+    `design` may be a mutant: its design's changes count for it. `events`: more of them, for instance a plan's.
+    `seed`: of events with a probability. Raises UserError if the design cannot run the scenario, or an event is
+    unknown.
     """
     from gmembench.inject.triggers import injected
 
@@ -382,7 +383,7 @@ def instance_of(
             scenario.where("doc"),
             "choose another design or hardware",
         )
-    mine = scenario.for_design(design.name)
+    mine = scenario.for_design(design.unedited_name)
     code = assemble(design, hardware)
     uses = (*mine.body.events, *events)
     added = injected(uses, code, mine.actors, mine.body.world.gfns or 1, mine.where("events"), seed)

@@ -56,6 +56,28 @@ def scenarios(paths: Sequence[Path]) -> list[dict[str, Any]]:
     ]
 
 
+def plans(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Plans: edits of a design, its world, and the invariant that this breaks."""
+    from gmembench.inject.plan import load_plans
+
+    return [
+        {
+            "name": p.name,
+            "doc": first_line(p.doc),
+            "title": p.body.title,
+            "source": p.body.source,
+            "design": p.body.design,
+            "hardware": p.body.hardware,
+            "scenario": p.body.scenario,
+            "edits": list(p.body.edits),
+            "events": [use.event for use in p.body.events],
+            "expect": p.body.expect,
+            "items": p.body.items,
+        }
+        for p in load_plans(paths).values()
+    ]
+
+
 def invariants(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Invariants: when each is judged, what it says when broken, and the designs known to break it."""
     from gmembench.core.catalog import load_designs, load_invariants
@@ -183,7 +205,7 @@ def print_cells(found: Sequence[dict[str, Any]]) -> None:
         print(f"[{number}] not applicable: {text}")
 
 
-KINDS = {f.__name__: f for f in (designs, hardware, scenarios, invariants, steps, rows, touchpoints, cells)}
+KINDS = {f.__name__: f for f in (designs, hardware, scenarios, plans, invariants, steps, rows, touchpoints, cells)}
 
 
 @click.command("list")
@@ -197,6 +219,7 @@ def list_(kind: str, paths: tuple[Path, ...], as_json: bool) -> int:
     designs      origin, kernel, hardware and page sizes; what it lacks and why; known findings
     hardware     kinds of memory encryption
     scenarios    what is run, and its variants
+    plans        edits of a design that break an invariant: published bugs in a small world
     invariants   what must hold, when it is judged, which designs are known to break it
     steps        one CPU's work between two points at which another can intervene; who uses it
     rows         steps in the order of each design's programs
