@@ -115,7 +115,13 @@ def test_the_wheel_holds_sources_and_data_and_no_tests(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     wanted = {f"gmembench/{path.relative_to(ROOT)}" for path in sources()}
     wanted |= {f"gmembench/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
-    for folder, pattern in (("benchmarks/traces", "*.xz"), ("reports/templates", "*")):
+    data = {
+        "benchmarks/traces": "*.xz",
+        "inject/plans": "**/*.toml",
+        "inject/scenarios": "*.toml",
+        "reports/templates": "*",
+    }
+    for folder, pattern in data.items():
         wanted |= {f"gmembench/{path.relative_to(ROOT)}" for path in (ROOT / folder).glob(pattern)}
     assert names == wanted
 
