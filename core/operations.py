@@ -32,6 +32,11 @@ PROGRAMS = (
     "close",
     "teardown",
     "reuse",
+    "oom_reap",
+    "vmsa_load",
+    "register_region",
+    "unregister_region",
+    "vm_create",
 )
 """Names of the programs that an operation can start; the index is the number in `program`."""
 
@@ -52,6 +57,9 @@ AS_PRIVATE = 8
 LONG = 16
 """Flag of host_pin: the pin is for long (FOLL_LONGTERM)."""
 
+NOT_NOW = 32
+"""Flag of oom_reap: another subscriber of the mmu_notifier cannot take its lock without sleeping."""
+
 OPERATION = np.dtype(
     [
         ("time_ns", "i8"),  # nanoseconds since the first event of the trace; 0 if generated
@@ -66,10 +74,21 @@ OPERATION = np.dtype(
 )
 """One operation, 32 bytes."""
 
-OF_VCPUS = ("access", "prefault")
+OF_VCPUS = ("access", "prefault", "vmsa_load")
 """Programs that only a vCPU runs."""
 
-OF_HOST = ("host_access", "host_pin", "host_unpin", "numa_zap", "reuse", "teardown")
+OF_HOST = (
+    "host_access",
+    "host_pin",
+    "host_unpin",
+    "numa_zap",
+    "reuse",
+    "teardown",
+    "oom_reap",
+    "register_region",
+    "unregister_region",
+    "vm_create",
+)
 """Programs that only a host actor runs."""
 
 

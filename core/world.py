@@ -48,7 +48,11 @@ CONTENT_ZERO, CONTENT_DATA, CONTENT_JUNK = 0, 1, 2
 SEPT_FREE, SEPT_PENDING, SEPT_MAPPED, SEPT_BLOCKED, SEPT_PENDING_BLOCKED = 0, 1, 2, 3, 4
 
 # --- consumers of a page other than stage-2 entries ---
-CONSUMER_NONE, CONSUMER_PIN_SHORT, CONSUMER_PIN_LONG = 0, 1, 2
+CONSUMER_NONE, CONSUMER_PIN_SHORT, CONSUMER_PIN_LONG, CONSUMER_VMSA = 0, 1, 2, 3
+"""A VMSA holds no reference: it is the page that a vCPU of SNP runs on, 0 while it has none."""
+
+# --- objects that an actor uses by a pointer ---
+OBJECT_NONE, OBJECT_REGION, OBJECT_VM = 0, 1, 2
 
 # --- life of an object ---
 LIFE_UNUSED, LIFE_BUILDING, LIFE_READY, LIFE_INVALID, LIFE_FREED = 0, 1, 2, 3, 5
@@ -56,7 +60,7 @@ FILE_LIVE, FILE_DYING, FILE_FREED = 0, 1, 2
 
 # --- vCPU ---
 OUTSIDE_GUEST, IN_GUEST = 0, 1
-REQUEST_TLB_FLUSH, REQUEST_FREE_ROOTS = 1, 2
+REQUEST_TLB_FLUSH, REQUEST_FREE_ROOTS, REQUEST_VMSA = 1, 2, 4
 
 # --- NUMA policy that the VMM gave its mapping with mbind() ---
 POLICY_DEFAULT, POLICY_INTERLEAVE, POLICY_BIND = 0, 1, 2
@@ -138,7 +142,7 @@ CONSUMER = np.dtype(
         ("pfn", "u4"),
     ]
 )
-"""A user of a page that no stage-2 entry shows: a DMA pin."""
+"""A user of a page that no stage-2 entry shows: a DMA pin, a registered region, a VMSA."""
 
 SLOT = np.dtype(
     [
@@ -169,6 +173,7 @@ FILE = np.dtype(
         ("inval_writer", "i4"),  # invalidate_lock, or the rwsem of restrictedmem: actor + 1
         ("inval_readers", "i4"),
         ("inode_lock", "i4"),  # of the shmem file behind it: actor + 1
+        ("owner_tag", "u1"),  # tag of the VM object that it was paired with, and calls back
     ]
 )
 """A guest_memfd file, or one like it."""
@@ -227,6 +232,9 @@ ACTOR = np.dtype(
         ("entered_epoch", "i8"),  # TD epoch at the last entry
         ("same_faults", "i8"),  # faults in a row on one gfn: zero-step mitigation
         ("denied", "i8"),  # the last exit was a fault by the owner table
+        # an object other than a memslot that it uses by a pointer
+        ("object", "i8"),  # OBJECT_*, while it uses it
+        ("object_tag", "i8"),  # tag of that object when the pointer was taken
         # what it just did, for invariants that judge a use; they clear it
         ("used", "i8"),  # 1: the page `pfn` was read or written as gfn - 1; 2: by the host's kernel or a device
         # what the operation came to
@@ -285,6 +293,11 @@ HEADER = np.dtype(
         ("vm_refs", "i8"),  # the VM fd, and files that pin the VM
         ("vm_tag", "i8"),  # changes when the VM object is freed
         ("vm_dead", "i8"),  # the guest can run no more
+        ("vm_lock", "i8"),  # kvm->lock: actor + 1
+        # the region of memory that the VMM registered for encryption, if its end is not 0
+        ("region_first", "i8"),
+        ("region_end", "i8"),
+        ("region_tag", "i8"),  # changes when the region object is freed
         ("tdx_epoch", "i8"),  # TD epoch: TRACK increments it
         ("tdx_tree_lock", "i8"),  # SEPT tree lock, exclusive: actor + 1
         ("tdx_zap_wait", "i8"),  # wait_for_sept_zap: nobody enters the guest

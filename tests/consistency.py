@@ -10,6 +10,7 @@ import numpy as np
 from gmembench.core.world import (
     ATTR_PRIVATE,
     CONSUMER_PIN_LONG,
+    CONSUMER_PIN_SHORT,
     CONTENT_DATA,
     CONTENT_ZERO,
     FILE_LIVE,
@@ -53,6 +54,9 @@ AT_REST = (
     "gp_waiting",
 )
 """Locks, counts and readers that are 0 between operations."""
+
+PINS = (CONSUMER_PIN_SHORT, CONSUMER_PIN_LONG)
+"""Kinds of consumers that hold a reference."""
 
 
 def faults(world: World, *, torn_down: bool = False, without: frozenset[str] = frozenset()) -> list[str]:
@@ -161,7 +165,7 @@ def kept_by_kvm(world: World) -> list[int]:
 def pins_of(world: World) -> dict[int, int]:
     """Page, or head of a huge page -> how often it is pinned, as the records and KVM's entries say."""
     found: dict[int, int] = {}
-    by_records = [int(c["pfn"]) for c in world.arrays["consumers"] if c["kind"]]
+    by_records = [int(c["pfn"]) for c in world.arrays["consumers"] if c["kind"] in PINS]
     for pfn in [*by_records, *kept_by_kvm(world)]:
         head = head_of(world, pfn)
         found[head] = found.get(head, 0) + 1

@@ -8,7 +8,7 @@ import numpy as np
 from gmembench.core.drivers.fair import finish, let_kicked_leave
 from gmembench.core.drivers.stepper import EXIT, STEP, Stepper
 from gmembench.core.judges import Panel
-from gmembench.core.operations import LONG, OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
+from gmembench.core.operations import LONG, OF_VCPUS, OPERATION, PRIVATE, PROGRAM_NUMBER, WRITE
 from gmembench.core.programs import Code, Design, Hardware
 from gmembench.core.world import Geometry, World
 from gmembench.inject.small_world import small_geometry
@@ -66,8 +66,8 @@ def random_script(
 ) -> np.ndarray:
     """Operations of one actor. `only`: programs that host actors choose from, all by default."""
     programs = [name for name in design.programs if name not in LEFT_OUT]
-    of_vcpus = ["access"] * 4 + [name for name in programs if name == "prefault" and not only]
-    of_host = list(only) or [name for name in programs if name not in ("access", "prefault")]
+    of_vcpus = ["access"] * 4 + [name for name in programs if name in OF_VCPUS[1:] and not only]
+    of_host = list(only) or [name for name in programs if name not in OF_VCPUS]
     made = []
     for _ in range(length):
         name = rng.choice(of_vcpus if actor < VCPUS else of_host)

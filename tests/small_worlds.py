@@ -13,7 +13,7 @@ from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
 from gmembench.core.drivers.sequential import Sequential
 from gmembench.core.errno import RESULT_NAMES
 from gmembench.core.hardware.none import HARDWARE
-from gmembench.core.operations import LONG, OPERATION, PRIVATE, PROGRAM_NUMBER, PROGRAMS, WRITE
+from gmembench.core.operations import LONG, OF_VCPUS, OPERATION, PRIVATE, PROGRAM_NUMBER, PROGRAMS, WRITE
 from gmembench.core.programs import Code, Design, Hardware, Program, assemble
 from gmembench.core.world import Geometry, World
 
@@ -103,7 +103,7 @@ def random_operations(design: str, seed: int, length: int, gfns: int) -> np.ndar
     programs = [p for p in PROGRAMS if p in ALL_DESIGNS[design].programs and p != "teardown"]
     for _ in range(length):
         program = source.choice([*programs, "access", "access"])
-        actor = source.choice([V0, V1] if program in {"access", "prefault"} else [H0, H1])
+        actor = source.choice([V0, V1] if program in OF_VCPUS else [H0, H1])
         gfn = source.randrange(gfns)
         count = source.randint(1, min(8, gfns - gfn))
         write, private, slot = source.random() < 0.5, source.random() < 0.5, source.randrange(4)

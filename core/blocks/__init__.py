@@ -37,6 +37,8 @@ from gmembench.core.blocks.pins import host_pin, host_unpin, kernel_access
 from gmembench.core.blocks.poison import poison, poison_file
 from gmembench.core.blocks.populate import populate
 from gmembench.core.blocks.program import Rows, program
+from gmembench.core.blocks.reaper import oom_reap
+from gmembench.core.blocks.region import register_region, unregister_region
 from gmembench.core.blocks.vma import (
     fault_in,
     from_vma,
@@ -47,6 +49,7 @@ from gmembench.core.blocks.vma import (
     reuse,
     vma_teardown,
 )
+from gmembench.core.blocks.vmsa import kick_vmsa, vmsa_load
 
 __all__ = [
     "Rows",
@@ -76,6 +79,7 @@ __all__ = [
     "invalidate_begin",
     "invalidate_end",
     "kernel_access",
+    "kick_vmsa",
     "map_page",
     "migrate",
     "migrate_range",
@@ -83,12 +87,14 @@ __all__ = [
     "notify_begin",
     "notify_end",
     "numa_zap",
+    "oom_reap",
     "poison",
     "poison_file",
     "poison_mapped",
     "populate",
     "prefault",
     "program",
+    "register_region",
     "reuse",
     "shared_file_exits",
     "slot_create",
@@ -99,7 +105,9 @@ __all__ = [
     "swap_out",
     "unmap_folio",
     "unmap_range",
+    "unregister_region",
     "vma_teardown",
+    "vmsa_load",
     "without_reference",
     "zap_gfn_range",
     "zap_slot_leaves",

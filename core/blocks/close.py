@@ -2,6 +2,7 @@
 
 from gmembench.core.blocks.invalidation import beside_zap, invalidate_begin, invalidate_end
 from gmembench.core.blocks.program import program
+from gmembench.core.blocks.vmsa import kick_vmsa
 from gmembench.core.programs import Program, Where, hook, row
 from gmembench.core.steps.zap import BY_INDEX
 
@@ -20,7 +21,13 @@ def close(kind: int = 0) -> Program:
             row("rel.clear_slot_file"),
             row("rel.start.find_binding", {"none": "rel.unlink"}, step="rel.find_binding"),
         ),
-        invalidate_begin("rel.start", walk=BY_INDEX, kind=kind, site="kvm_gmem_invalidate_start"),
+        invalidate_begin(
+            "rel.start",
+            walk=BY_INDEX,
+            kind=kind,
+            add=kick_vmsa("rel.start"),
+            site="kvm_gmem_invalidate_start",
+        ),
         (
             row(
                 "rel.end.find_binding",

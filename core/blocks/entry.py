@@ -9,7 +9,7 @@ def enter() -> Rows:
     return (
         row("run.resume", {"guest": "L_guest"}, step="enter.resume"),
         row("run.srcu_lock", step="srcu.lock"),
-        row("enter.service_requests", at="ENTER"),
+        row("enter.service_requests", {"pending": "L_reload"}, at="ENTER"),
         row("enter.load_root"),
         row("enter.set_in_guest"),
         row("enter.srcu_unlock", step="srcu.unlock"),
@@ -29,12 +29,14 @@ def enter() -> Rows:
 def beside_entry() -> Rows:
     """L_cancel: a request arrived between its service and the entry. And the hardware's part of a run.
 
-    L_accept: the guest accepts or validates a page. L_denied: a fault by the owner table. L_retry: where a fault
-    goes that must be tried again, which TDX does without leaving KVM.
+    L_reload: SNP loads a vCPU's VMSA before it enters. L_accept: the guest accepts or validates a page. L_denied: a
+    fault by the owner table. L_retry: where a fault goes that must be tried again, which TDX does without leaving
+    KVM.
     """
     return (
         row("cancel.set_outside", step="enter.set_outside", at="L_cancel"),
         row("cancel.srcu_lock", {"next": "ENTER"}, step="srcu.lock"),
+        hook("reload", p="vmsa", at="L_reload", back="ENTER", failed="X_memfault"),
         hook("accept", p="guest", at="L_accept", back="L_guest", exit="L_exit", killed="L_killed"),
         hook("denied", p="fault", at="L_denied", back="HEAD", retry="L_retry"),
         hook("retry", p="fault", at="L_retry", back="ENTER", head="HEAD", enter="ENTER"),

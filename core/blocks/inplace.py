@@ -5,6 +5,7 @@ from dataclasses import replace
 from gmembench.core.blocks.invalidation import beside_zap, invalidate_begin
 from gmembench.core.blocks.mapped_file import beside_unmap, unmap_range
 from gmembench.core.blocks.program import Rows, program
+from gmembench.core.blocks.vmsa import kick_vmsa
 from gmembench.core.parts.zaps import KIND_CONVERTED_FROM
 from gmembench.core.programs import Program, Where, hook, row
 from gmembench.core.steps.zap import BY_INDEX
@@ -76,7 +77,9 @@ def convert_in_place() -> Program:
             row("convert.check_refs", {"busy": "L_busy"}, step="inplace.check_refs", at="L_check"),
             row("convert.start.find_binding", {"none": "L_folio"}, step="punch.find_binding", at="L_start", **START),
         ),
-        invalidate_begin("convert.start", walk=BY_INDEX, kind=KIND_CONVERTED_FROM, **START),
+        invalidate_begin(
+            "convert.start", walk=BY_INDEX, kind=KIND_CONVERTED_FROM, add=kick_vmsa("convert.start"), **START
+        ),
         make_shared(),
         (
             row("convert.store_attr", step="inplace.store_attr", at="L_store"),

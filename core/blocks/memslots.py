@@ -1,6 +1,7 @@
 """Creating and deleting memslots (kvm_main.c:1802-1991)."""
 
 from gmembench.core.blocks.program import Rows, program
+from gmembench.core.blocks.vmsa import kick_vmsa
 from gmembench.core.programs import Program, Where, row
 
 KVM_MEMSLOT = "kvm-memslot"
@@ -23,6 +24,7 @@ def zap_slot_leaves() -> Rows:
     return (
         row("slot.begin_zap"),
         row("slot.lock_mmu", step="mmu.lock", **at),
+        *kick_vmsa("slot"),
         row(
             "slot.zap",
             {"slot": "slot.zap", "yield": "slot.yield_flush_request", "external": "slot.L_external"},

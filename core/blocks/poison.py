@@ -2,6 +2,7 @@
 
 from gmembench.core.blocks.invalidation import beside_zap, invalidate_begin, invalidate_end, notify_begin, notify_end
 from gmembench.core.blocks.program import Rows, program
+from gmembench.core.blocks.vmsa import kick_vmsa
 from gmembench.core.parts.zaps import PRIVATE_ONLY
 from gmembench.core.programs import Program, Where, row
 from gmembench.core.steps.zap import BY_INDEX
@@ -14,7 +15,13 @@ def poison_file() -> Rows:
     return (
         row("mf.lock_inval", step="gmem.lock_inval_shared", at="L_file"),
         row("mf.start.find_binding", {"none": "L_done"}, step="mf.find_binding"),
-        *invalidate_begin("mf.start", walk=BY_INDEX, kind=PRIVATE_ONLY, site="kvm_gmem_invalidate_start"),
+        *invalidate_begin(
+            "mf.start",
+            walk=BY_INDEX,
+            kind=PRIVATE_ONLY,
+            add=kick_vmsa("mf.start"),
+            site="kvm_gmem_invalidate_start",
+        ),
         row("mf.end.find_binding", {"none": "L_done"}, step="mf.find_binding", site="kvm_gmem_invalidate_end"),
         *invalidate_end("mf.end", site="kvm_gmem_invalidate_end"),
         row("mf.unlock_inval", {"next": "L_put"}, step="gmem.unlock_inval_shared", at="L_done"),

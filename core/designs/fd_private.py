@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from gmembench.core import blocks
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
-from gmembench.core.designs.guest_memfd import ZAPPED_WITH_DATA
+from gmembench.core.designs.guest_memfd import NO_REGION, ZAPPED_WITH_DATA
 from gmembench.core.parts.zaps import KIND_CONVERTED_FROM
 from gmembench.core.programs import Finding, Where, hook, row
 from gmembench.core.steps.fd import OF_FOLIO, OF_RANGE, REGISTERED
@@ -64,10 +64,13 @@ ACCESS = blocks.program(
 ).without("fault.precheck_stale_1")
 
 
-def notify(p: str, value: int) -> blocks.Rows:
-    """The callback: zap, flush and bump the sequence in one section of mmu_lock; nothing is counted."""
+def notify(p: str, value: int, after: str) -> blocks.Rows:
+    """The callback: zap, flush and bump the sequence in one section of mmu_lock; nothing is counted.
+
+    `after`: the row that follows, where nobody is called.
+    """
     return (
-        row(f"{p}.call_owner", step="fd.call_owner"),
+        row(f"{p}.call_owner", {"none": after}, step="fd.call_owner"),
         row(f"{p}.srcu_lock", step="srcu.lock", **HANDLER),
         row(f"{p}.find_slot", {"none": f"{p}.srcu_unlock"}, step="fd.find_slot", value=value),
         row(f"{p}.lock_mmu", step="mmu.lock", **HANDLER),
@@ -84,6 +87,7 @@ def notify(p: str, value: int) -> blocks.Rows:
         row(f"{p}.seq_bump", step="inval.seq_bump", **HANDLER),
         row(f"{p}.unlock_mmu", step="mmu.unlock", **HANDLER),
         row(f"{p}.srcu_unlock", step="srcu.unlock", **HANDLER),
+        row(f"{p}.called", step="fd.called"),
     )
 
 
@@ -93,7 +97,7 @@ def truncate(p: str, find: str, done: str) -> blocks.Rows:
     outcomes = {"none": done, "overlap": f"{p}.notify.call_owner"} if find == "shmem.lock_folio" else {"none": done}
     return (
         row(look, outcomes, step=find),
-        *notify(f"{p}.notify", OF_FOLIO),
+        *notify(f"{p}.notify", OF_FOLIO, f"{p}.remove_folio"),
         row(f"{p}.remove_folio", step="shmem.remove_folio"),
         hook("reclaim", p=p),
         row(f"{p}.put_folio", step="shmem.put_folio"),
@@ -151,7 +155,7 @@ ALLOCATE = blocks.program(
         row("allocate.lock_inode", step="shmem.lock_inode"),
     ),
     find_pages("allocate", "shmem.alloc_folio"),
-    notify("populate", OF_RANGE),
+    notify("populate", OF_RANGE, "L_undone"),
     (
         row("allocate.unlock_inode", step="shmem.unlock_inode", at="L_undone"),
         row("allocate.fdput", step="punch.fdput", at="L_out"),
@@ -196,7 +200,7 @@ CONVERT_BY_PRESENCE = (
             row("convert.lock_inode", step="shmem.lock_inode"),
         ),
         find_pages("convert", "fd.add_folio"),
-        notify("populate", OF_RANGE),
+        notify("populate", OF_RANGE, "L_undone"),
         mark_mixed("populate.mixed", at="L_undone"),
         (
             row("convert.unlock_inode", step="shmem.unlock_inode"),
@@ -273,7 +277,12 @@ TEARDOWN = blocks.program(
 )
 """The VM goes before the file: a process closes its descriptors in order, and the VM's was the first."""
 
+VM_CREATE = blocks.program("vm_create", (row("vm.create", {"none": "END"}, step="fd.create_vm"),))
+"""Another VM, at the address that a file may still have of the one before."""
+
 NOT_IN_2021 = {
+    **NO_REGION,
+    "vmsa_load": "a VMSA that the guest names came with the guest_memfd of Linux 6.11; in 2021 KVM allocated it",
     "prefault": "KVM_PRE_FAULT_MEMORY came with Linux 6.11, in 2024; neither series has such a call (KVM api.rst)",
     "populate": "KVM loads the first contents of private pages itself since Linux 6.10 (kvm_gmem_populate); neither"
     " series says how a page gets contents before the guest runs",
@@ -295,6 +304,7 @@ RFC_2021 = replace(
         "slot_delete": SLOT_DELETE,
         "close": CLOSE,
         "teardown": TEARDOWN,
+        "vm_create": VM_CREATE,
     },
     not_applicable=NOT_IN_2021,
     findings=(),

@@ -16,6 +16,7 @@ from dataclasses import replace
 from gmembench.core import blocks
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
 from gmembench.core.designs.guest_memfd import FINDINGS as OF_ATTRIBUTES
+from gmembench.core.designs.guest_memfd import NO_REGION
 from gmembench.core.parts.zaps import PRIVATE_ONLY
 from gmembench.core.programs import Finding, Where, hook, row
 from gmembench.core.steps.zap import BY_INDEX
@@ -219,6 +220,9 @@ FINDINGS = (
 )
 
 NOT_IN_2022 = {
+    **NO_REGION,
+    "vm_create": "a memslot binds the file, and KVM unbinds it before the VM goes: the file calls nobody else",
+    "vmsa_load": "a VMSA that the guest names came with the guest_memfd of Linux 6.11; in 2022 KVM allocated it",
     "prefault": "KVM_PRE_FAULT_MEMORY came with Linux 6.11, in 2024; the series has no such call (KVM api.rst)",
     "populate": "KVM loads the first contents of private pages itself since Linux 6.10 (kvm_gmem_populate); in 2022 the"
     " hardware's own patches did",

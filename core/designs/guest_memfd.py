@@ -60,7 +60,13 @@ PUNCH = blocks.program(
         row("punch.lock_inval", step="gmem.lock_inval"),
         row("punch.start.find_binding", {"none": "L_trunc"}, step="punch.find_binding"),
     ),
-    blocks.invalidate_begin("punch.start", walk=BY_INDEX, kind=PRIVATE_ONLY, site="kvm_gmem_invalidate_start"),
+    blocks.invalidate_begin(
+        "punch.start",
+        walk=BY_INDEX,
+        kind=PRIVATE_ONLY,
+        add=blocks.kick_vmsa("punch.start"),
+        site="kvm_gmem_invalidate_start",
+    ),
     (
         row("punch.lock_folio", {"none": "L_end"}, at="L_trunc"),
         row("punch.unmap_host"),
@@ -175,6 +181,13 @@ REFILLED_HOLE = Finding(
 )
 """No rule is broken, the gfn is backed twice. Designs whose faults allocate in the same way share it."""
 
+FILE_HOLDS_VM = "a file holds the VM (kvm_get_kvm), so that no other VM can have its address"
+
+NO_REGION = dict.fromkeys(
+    ("register_region", "unregister_region"),
+    "KVM_MEMORY_ENCRYPT_REG_REGION pins what the VMM maps, for SEV; private memory is in the file, which nothing moves",
+)
+
 FINDINGS = (
     REFILLED_HOLE,
     Finding(
@@ -217,7 +230,10 @@ DESIGN = Design(
         "slot_delete": SLOT_DELETE,
         "teardown": TEARDOWN,
         "reuse": blocks.reuse(),
+        "vmsa_load": blocks.vmsa_load(),
+        "oom_reap": blocks.oom_reap(),
     },
+    not_applicable={"vm_create": FILE_HOLDS_VM, **NO_REGION},
     file=True,
     private_memory=True,
     findings=FINDINGS,

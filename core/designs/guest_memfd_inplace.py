@@ -13,9 +13,9 @@ The file begins private; `INIT_SHARED` is the one made with that flag.
 from dataclasses import replace
 
 from gmembench.core import blocks
-from gmembench.core.designs.guest_memfd import SLOT_DELETE, SLOT_MOVE, ZAPPED_WITH_DATA
+from gmembench.core.designs.guest_memfd import FILE_HOLDS_VM, NO_REGION, SLOT_DELETE, SLOT_MOVE, ZAPPED_WITH_DATA
 from gmembench.core.designs.guest_memfd_mmap import DESIGN as GUEST_MEMFD_MMAP
-from gmembench.core.designs.guest_memfd_mmap import UNEVICTABLE, punch_mapped
+from gmembench.core.designs.guest_memfd_mmap import SHARED_MAPPING, UNEVICTABLE, punch_mapped
 from gmembench.core.errno import EFAULT
 from gmembench.core.programs import Program, row
 
@@ -52,6 +52,7 @@ DESIGN = replace(
         slot_delete=SLOT_DELETE,
         slot_move=SLOT_MOVE,
         teardown=drained(BASE["teardown"], "evict"),
+        vmsa_load=blocks.vmsa_load(),
         poison=BASE["poison"].with_operand("mf.start.zap", kind=0),
         close=drained(BASE["close"], "evict").with_operand("rel.start.zap", kind=0),
     ),
@@ -59,6 +60,9 @@ DESIGN = replace(
     doc=(__doc__ or "").strip(),
     not_applicable={
         "swap_out": UNEVICTABLE,
+        "oom_reap": SHARED_MAPPING,
+        "vm_create": FILE_HOLDS_VM,
+        **NO_REGION,
         "populate": "the VMM writes the initial contents through its mapping while they are shared, "
         "and converts them in place (KVM_SET_MEMORY_ATTRIBUTES2)",
     },

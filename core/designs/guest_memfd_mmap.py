@@ -60,6 +60,7 @@ UNEVICTABLE = "all memory is in the file, whose folios are unevictable (mapping_
 
 NO_PRIVATE_MEMORY = "INIT_SHARED is refused where the VM has private memory (kvm_arch_supports_gmem_init_shared)"
 
+SHARED_MAPPING = "the OOM reaper passes shared mappings over (__oom_reap_task_mm)"
 NO_SOURCE = (
     "only VMs with private memory have initial contents to be measured (kvm_gmem_populate, called for TDX and SNP)"
 )
@@ -89,6 +90,8 @@ DESIGN = replace(
         "convert": "the VM has no private memory; "
         "KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)",
         "swap_out": UNEVICTABLE,
+        "oom_reap": SHARED_MAPPING,
+        "vmsa_load": "a vCPU runs on a page of its guest on SNP, where this design cannot run",
         "populate": NO_SOURCE,
     },
     not_on={"tdx": NO_PRIVATE_MEMORY, "snp": NO_PRIVATE_MEMORY},

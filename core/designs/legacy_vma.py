@@ -52,6 +52,8 @@ TEARDOWN = blocks.program(
     ),
 )
 
+ONE_VM = "nothing calls a VM back by an address that another VM could have by then"
+
 STALE_ROOT = Finding(
     "LIVE",
     "a prefault of one memslot under way while another one is deleted retries for ever: the deletion has invalidated "
@@ -91,10 +93,15 @@ DESIGN = Design(
         "slot_delete": blocks.slot_delete(blocks.zap_slot_root(), (), ()),
         "teardown": TEARDOWN,
         "reuse": blocks.reuse(),
+        "oom_reap": blocks.oom_reap(),
+        "register_region": blocks.register_region(),
+        "unregister_region": blocks.unregister_region(),
     },
     not_applicable={
         "populate": "the VMM writes initial data through its own mapping; kvm_gmem_populate needs guest_memfd",
         "close": "there is no file behind the memory: a VMA goes by munmap or with its process",
+        "vmsa_load": "a vCPU runs on a page of its guest on SNP, where this design cannot run",
+        "vm_create": ONE_VM,
         "convert": "all memory is shared with the VMM; "
         "KVM_SET_MEMORY_ATTRIBUTES supports no attribute (kvm_main.c:2458-2464)",
     },

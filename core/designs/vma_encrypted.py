@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from gmembench.core import blocks
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
-from gmembench.core.designs.guest_memfd import REFILLED_HOLE
+from gmembench.core.designs.guest_memfd import FILE_HOLDS_VM, NO_REGION, REFILLED_HOLE
 from gmembench.core.parts.zaps import KIND_CONVERTED_FROM, PRIVATE_ONLY
 from gmembench.core.programs import Design, Program, Where, hook, row
 from gmembench.core.steps.enc import REFUSED_KERNEL, REFUSED_USER
@@ -136,6 +136,7 @@ DESIGN = Design(
         "slot_delete": _encrypted_slot(OF_GUEST_MEMFD["slot_delete"]),
         "teardown": _encrypted_slot(OF_GUEST_MEMFD["teardown"]),
         "reuse": blocks.reuse(),
+        "oom_reap": blocks.oom_reap(),
     },
     not_applicable={
         "prefault": "KVM_PRE_FAULT_MEMORY came with Linux 6.11; the sketch has no such call",
@@ -145,6 +146,9 @@ DESIGN = Design(
         "zap_gfn_range": "no attribute or memory type of a range changes in the sketch",
         "slot_flags": "dirty logging of encrypted memory is not in the sketch",
         "slot_move": "the relation of gfn and page is fixed (requirement of the sketch)",
+        **NO_REGION,
+        "vm_create": FILE_HOLDS_VM,
+        "vmsa_load": "the sketch says nothing of a page that a vCPU runs on",
         "close": "the VMA cannot vanish in parts and holds the file until the process ends",
     },
     file=True,

@@ -13,6 +13,7 @@ the PageGuest patch of May 2021 (Kirill Shutemov). What they leave open is decid
 from gmembench.core import blocks
 from gmembench.core.blocks.zapped import drop, keeping_zapped, telling_guest_pages
 from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
+from gmembench.core.designs.legacy_vma import ONE_VM
 from gmembench.core.programs import Design, Finding, Where, hook, row
 from gmembench.core.steps.vgup import OF_GFN, OF_RANGE, OF_SLOT, OF_VM
 
@@ -93,6 +94,11 @@ ASIDE = (
     row("leave.mmio", {"next": "X_leave"}, at="X_mmio"),
     row("leave.bad_page", step="leave.memory_fault", at="X_memfault", **BAD_PAGE),
     row("leave.srcu_unlock", {"next": "END"}, step="srcu.unlock", at="X_leave"),
+)
+
+NO_REGION = dict.fromkeys(
+    ("register_region", "unregister_region"),
+    "KVM pins a private page when it maps it; no region is registered in the RFC",
 )
 
 ON_MAPPING = (
@@ -225,6 +231,10 @@ DESIGN = Design(
         "slot_flags": "dirty logging of private memory is a KVM_BUG in the RFC (kvm_mmu_zap_collapsible_sptes)",
         "collapse": "private pages are 4K, and khugepaged leaves a mapping with VM_GUEST alone (decision)",
         "slot_move": "a private page stays at its gfn; TDX refuses KVM_MR_MOVE (kvm_arch_prepare_memory_region)",
+        "oom_reap": "guest pages lie in shared mappings of shmem (decision), which the OOM reaper passes over",
+        "vmsa_load": "a vCPU runs on a page of its guest on SNP, where this design cannot run",
+        "vm_create": ONE_VM,
+        **NO_REGION,
         "close": "there is no file whose last close could race: the pages belong to the mapping",
     },
     not_on={

@@ -39,10 +39,21 @@ MAKE_SHARED = take_back(ONE_PAGE)
 
 ACCEPT = (row("pvalidate", {"next": "@back", "absent": "@exit"}, step="rmp.pvalidate"),)
 
+
+def find_page(p: str, none: str) -> Rows:
+    """The gfn's page in the file, with a reference (kvm_gmem_get_pfn). `none`: where to go if there is none."""
+    return (
+        row(f"{p}_find_page", {"none": none}, step="snp.find_page"),
+        row(f"{p}_lock_page", step="snp.lock_page"),
+        row(f"{p}_recheck_page", {"truncated": f"{p}_find_page"}, step="snp.recheck_page"),
+        row(f"{p}_unlock_page", step="snp.unlock_page"),
+    )
+
+
 DENIED = (
     row("rmp_check_private", {"mismatch": "@back"}, step="snp.check_private"),
     row("rmp_lookup_slot", step="fault.lookup_slot"),
-    row("rmp_get_page", {"none": "@back"}, step="snp.get_page"),
+    *find_page("rmp", "@back"),
     row("rmp_lookup", {"none": "L_put_page", "hit": "L_put_page"}, step="rmp.lookup"),
     row("rmp_psmash", {"busy": "rmp_psmash", "refused": "rmp_relookup"}, step="rmp.psmash"),
     row("rmp_begin_zap", {"none": "L_put_page"}, step="snp.begin_zap", at="L_smashed"),
@@ -62,6 +73,27 @@ DENIED = (
 )
 """sev_handle_rmp_fault (sev.c:5032-5123): an entry of 2M that the guest uses by 4K is split, and mapped anew by 4K."""
 
+NAME_VMSA = (row("name", {"nomem": "@next"}, step="vmsa.name"),)
+
+RELOAD = (
+    row("begin_reload", {"none": "@back"}, step="vmsa.begin_reload"),
+    row("lookup_slot", step="fault.lookup_slot"),
+    row("check_slot", {"none": "failed"}, step="vmsa.check_slot"),
+    row("snapshot_seq", step="fault.snapshot_seq"),
+    *find_page("vmsa", "failed"),
+    row("lock_mmu", step="fault.lock_mmu_read"),
+    row("recheck_stale", {"stale": "request_again"}, step="fault.recheck_stale"),
+    row("install", step="vmsa.install"),
+    row("unlock_mmu", step="fault.unlock_mmu"),
+    row("put_page", step="snp.put_page"),
+    row("end_reload", {"next": "@back"}, step="vmsa.end_reload"),
+    row("request_again", {"next": "unlock_mmu"}, step="vmsa.request_again"),
+    row("failed", {"next": "@failed"}, step="vmsa.failed"),
+)
+"""__sev_snp_reload_vmsa: the page that the vCPU is to run on, found anew when an invalidation took it away."""
+
+KICK_VMSA = (row("kick_vmsa", step="vmsa.kick"),)
+
 HARDWARE = Hardware(
     "snp",
     (__doc__ or "").strip(),
@@ -73,9 +105,14 @@ HARDWARE = Hardware(
         "make_shared": MAKE_SHARED,
         "accept": ACCEPT,
         "denied": DENIED,
+        "name_vmsa": NAME_VMSA,
+        "reload": RELOAD,
+        "kick_vmsa": KICK_VMSA,
     },
     steps={
         "enter.decode": "snp.decode",
+        "enter.service_requests": "snp.service_requests",
+        "vmsa.refuse": "vmsa.begin",
         "fault.try_fast": "snp.try_fast",
         "guest.translate": "snp.translate",
         "prefault.load_root": "gpa.prefault_root",

@@ -2,19 +2,21 @@
 
 When nobody is inside an operation, each page that is not free is in the file, in the host page table, or pinned by
 somebody; and it has no more references than these explain. KVM's own pin of a guest page counts while the VMA has the
-page, one for each entry. That a gfn is backed twice is a counted number and no fault.
+page, one for each entry. A page of a movable zone is lost to its zone if a registered region pins it. That a gfn is
+backed twice is a counted number and no fault.
 """
 
 from gmembench.core.invariant import Invariant, Rule
 from gmembench.core.jit import part
 from gmembench.core.parts.backing import file_has, page_head, vma_has
+from gmembench.core.parts.pins import is_pin
 from gmembench.core.views import Record
 from gmembench.core.world import (
-    CONSUMER_NONE,
     PAGE_FILE,
     PAGE_FREE,
     PG_GUEST,
     PG_LRU_BATCH,
+    PG_MOVABLE,
     SPTE_PRESENT,
     SPTE_ZAPPED,
     consumer,
@@ -29,9 +31,19 @@ def consumers_of(w: Record, pfn: int) -> int:
     found = 0
     for i in range(w["consumers_n"]):
         c = consumer(w, i)
-        if c["kind"] != CONSUMER_NONE and page_head(w, c["pfn"]) == pfn:
+        if is_pin(c["kind"]) and page_head(w, c["pfn"]) == pfn:
             found += 1
     return found
+
+
+@part
+def held_for_good(w: Record, pfn: int) -> bool:
+    """Whether a registered region, which has no end that the host knows of, pins the page."""
+    for i in range(w["consumers_n"]):
+        c = consumer(w, i)
+        if is_pin(c["kind"]) and c["actor"] == w["actors_n"] and c["pfn"] == pfn:
+            return True
+    return False
 
 
 @part
@@ -68,6 +80,8 @@ def page_is_lost(w: Record) -> int:
     """1 + the page that nobody accounts for, or that has a reference too many."""
     for pfn in range(1, w["pages_n"]):
         p = page(w, pfn)
+        if p["flags"] & PG_MOVABLE and p["order"] == 0 and held_for_good(w, pfn):
+            return 1 + pfn
         if p["state"] != PAGE_FREE and page_head(w, pfn) == pfn:
             known = accounted(w, pfn)
             if known == 0 or p["refs"] > known:

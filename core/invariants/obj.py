@@ -3,7 +3,7 @@
 The file's bindings name memslots that live, and no memslot object that was freed and used again, which its tag tells.
 A binding of a memslot that is not ready yet does no harm until an invalidation walks into it. A reader inside SRCU that
 has looked up a memslot finds it alive. A memslot that is in use names no freed file, and nobody holds a reference to a
-freed file.
+freed file. Nobody uses a registered region or a VM object by a pointer to what was there before.
 """
 
 from gmembench.core.invariant import Invariant, Rule
@@ -15,6 +15,8 @@ from gmembench.core.world import (
     LIFE_FREED,
     LIFE_READY,
     LIFE_UNUSED,
+    OBJECT_REGION,
+    OBJECT_VM,
     actor,
     cache,
     file,
@@ -47,6 +49,18 @@ def bound_to_dead(w: Record) -> int:
 
 
 @part
+def pointer_is_stale(w: Record) -> int:
+    """1 + the actor that uses a region or a VM by a pointer, although the object is freed or another one by now."""
+    for i in range(w["actors_n"]):
+        a = actor(w, i)
+        if a["object"] == OBJECT_REGION and a["object_tag"] != w["region_tag"]:
+            return 1 + i
+        if a["object"] == OBJECT_VM and (w["vm_refs"] == 0 or a["object_tag"] != w["vm_tag"] & 0xFF):
+            return 1 + i
+    return 0
+
+
+@part
 def held_and_dead(w: Record) -> int:
     """1 + the memslot object that a reader looked up in its SRCU section although it is freed or another one by now."""
     for i in range(w["actors_n"]):
@@ -66,6 +80,9 @@ def used_after_free(w: Record) -> int:
         found = held_and_dead(w)
     if found != 0:
         return found
+    stale = pointer_is_stale(w)
+    if stale != 0:
+        return stale
     for i in range(w["slots_n"]):
         s = slot(w, i)
         if s["active"] != 0 and s["file"] >= 0 and file(w, s["file"])["life"] == FILE_FREED:
@@ -79,5 +96,8 @@ def used_after_free(w: Record) -> int:
 INVARIANT = Invariant(
     "OBJ",
     (__doc__ or "").strip(),
-    state=Rule(used_after_free, "memslot object {}, or the file it names, is used though it is freed or not ready"),
+    state=Rule(
+        used_after_free,
+        "object {} is used though it is freed or not ready: a memslot, the file it names, a region, a VM",
+    ),
 )

@@ -1,18 +1,20 @@
 """A stage-2 entry maps a page that is no longer the gfn's.
 
-The page is free, or neither the file nor the VMA has it behind the gfn. KVM holds no reference to a page that it maps:
-an invalidation must take the entry away before the page goes, and no fault may map it meanwhile. So there is no
-moment at which such an entry is right. A pin keeps its page from being freed. When nobody is inside an operation, no
-entry is left at a gfn that has no memslot: nobody would be told when its page goes.
+The page is free, or neither the file nor the VMA has it behind the gfn. KVM holds no reference to a page that it
+maps: an invalidation must take the entry away before the page goes, and no fault may map it meanwhile. So there is no
+moment at which such an entry is right. A pin keeps its page from being freed. A VMSA may be out of date while its
+vCPU is outside the guest, so it is judged when the vCPU runs. When nobody is inside an operation, no entry is left at
+a gfn that has no memslot: nobody would be told when its page goes.
 """
 
 from gmembench.core.invariant import Invariant, Rule
 from gmembench.core.jit import part
-from gmembench.core.parts.backing import backs, page_head
+from gmembench.core.parts.backing import backs, guest_used, page_head
 from gmembench.core.parts.memslots import slot_of_gfn
+from gmembench.core.parts.pins import is_pin
 from gmembench.core.parts.stage2 import entry_level, level_gfns
 from gmembench.core.views import Record
-from gmembench.core.world import CONSUMER_NONE, PAGE_FREE, SPTE_PRESENT, consumer, page, spte
+from gmembench.core.world import CONSUMER_VMSA, PAGE_FREE, SPTE_PRESENT, consumer, page, spte
 
 
 @part
@@ -36,7 +38,17 @@ def maps_foreign_page(w: Record) -> int:
                 return wrong
     for i in range(w["consumers_n"]):
         c = consumer(w, i)
-        if c["kind"] != CONSUMER_NONE and page(w, page_head(w, c["pfn"]))["state"] == PAGE_FREE:
+        if is_pin(c["kind"]) and page(w, page_head(w, c["pfn"]))["state"] == PAGE_FREE:
+            return 1 + c["gfn"]
+    return 0
+
+
+def runs_on_foreign_page(w: Record, a: Record) -> int:
+    """1 + the gfn of the VMSA of a vCPU that just ran in the guest, if its page is no longer behind that gfn."""
+    for i in range(w["consumers_n"]):
+        c = consumer(w, i)
+        runs_on = c["kind"] == CONSUMER_VMSA and c["actor"] == a["number"] and c["pfn"] != 0
+        if runs_on and guest_used(w, a) and not backs(w, c["gfn"], c["pfn"]):
             return 1 + c["gfn"]
     return 0
 
@@ -54,5 +66,6 @@ INVARIANT = Invariant(
     "UAF-MAP",
     (__doc__ or "").strip(),
     state=Rule(maps_foreign_page, "gfn {} is mapped to a page that is no longer its own"),
+    use=Rule(runs_on_foreign_page, "a vCPU ran on the VMSA at gfn {}, whose page is no longer its own"),
     rest=Rule(maps_without_memslot, "gfn {} is mapped, and no memslot holds it"),
 )

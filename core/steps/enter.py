@@ -1,21 +1,10 @@
 """Guest entry and exit: vcpu_enter_guest and its requests (x86.c:8070-8480)."""
 
-from gmembench.core.jit import part
 from gmembench.core.outcomes import FAULT, GUEST, KICKED, NEXT, PENDING
+from gmembench.core.parts.requests import serve
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import IN_GUEST, OUTSIDE_GUEST, REQUEST_FREE_ROOTS, REQUEST_TLB_FLUSH
-
-
-@part
-def serve(w: Record, a: Record) -> None:
-    """Do what was requested: flush the TLB by ageing it, drop an invalid root."""
-    if a["requests"] & REQUEST_TLB_FLUSH:
-        a["tlb_generation"] += 1
-    if a["requests"] & REQUEST_FREE_ROOTS:
-        a["root"] = -1
-        a["tlb_generation"] += 1
-    a["requests"] = 0
+from gmembench.core.world import IN_GUEST, OUTSIDE_GUEST
 
 
 @step("kvm-fault", "state", "vcpu_run", ("guest",))
@@ -26,9 +15,12 @@ def resume(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-fault", "state", "vcpu_enter_guest")
+@step("kvm-fault", "state", "vcpu_enter_guest", ("pending",))
 def service_requests(w: Record, a: Record, r: Record) -> int:
-    """Serve the requests that other CPUs left: a requested TLB flush happens here, at entry."""
+    """Serve the requests that other CPUs left: a requested TLB flush happens here, at entry.
+
+    Pending is for hardware with requests of its own.
+    """
     if a["requests"] != 0:
         serve(w, a)
     return NEXT

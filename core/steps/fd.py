@@ -1,6 +1,6 @@
 """A shmem file as the memory of one VM: pages found under their lock, the VM called back under it (2021-2022)."""
 
-from gmembench.core.errno import EBADF, EEXIST, EFAULT
+from gmembench.core.errno import EBADF, EEXIST, EFAULT, EINVAL
 from gmembench.core.jit import part
 from gmembench.core.operations import PRIVATE
 from gmembench.core.outcomes import BUSY, DYING, MISMATCH, NEXT, NOMEM, NONE, RACED, SHARED
@@ -13,13 +13,14 @@ from gmembench.core.parts.pool import take_page
 from gmembench.core.parts.stage2 import table_index
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import ATTR_PRIVATE, cache, file, frame, page, region, slot
+from gmembench.core.world import ATTR_PRIVATE, OBJECT_NONE, OBJECT_VM, cache, file, frame, page, region, slot
 
 OF_FOLIO, OF_RANGE = 0, 1
 """Operand `value` of a callback: it speaks of the folio in hand, or of the whole range of the operation."""
 
-OWNER, REGISTERED = 0, 1
-"""Operand `value` of a call: of the VM that the file was paired with, or of whoever is registered now."""
+OWNER, REGISTERED, BY_ADDRESS, BY_TAG = 0, 1, 2, 3
+"""Operand `value` of a call: of the VM that the file was paired with; of whoever is registered now; of the VM at the
+address of that one, if one lives there; of just that VM, if it lives."""
 
 
 @part
@@ -98,17 +99,30 @@ def remove_folio(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-invalidate", "callback", "memfile_notifier_invalidate")
+@step("kvm-invalidate", "callback", "memfile_notifier_invalidate", ("none",))
 def call_owner(w: Record, a: Record, r: Record) -> int:
     """Call the VM that owns the file. Nothing holds the VM: if it was freed, the callback uses it all the same.
 
-    Operand `value` 1: who is called has registered, and a VM takes itself off the list before it goes.
+    Operand `value`: whether that is so. A VM that has registered takes itself off the list before it goes. A test of
+    the VM by its address (vm_is_dead) passes if another VM was made there.
     """
     a["slot"] = -1
     a["slot_tag"] = 0
-    if w["vm_refs"] == 0 and r["value"] != REGISTERED:
-        a["slot"] = 0
-        a["slot_tag"] = slot(w, 0)["tag"]
+    owner = file(w, 0)["owner_tag"]
+    alive, same = w["vm_refs"] != 0, owner == w["vm_tag"] & 0xFF
+    if r["value"] == BY_ADDRESS and not alive:
+        return NONE
+    if (r["value"] == REGISTERED or r["value"] == BY_TAG) and not (alive and same):
+        return NONE
+    a["object"] = OBJECT_VM
+    a["object_tag"] = owner
+    return NEXT
+
+
+@step("kvm-invalidate", "callback", "memfile_notifier_invalidate")
+def called(w: Record, a: Record, r: Record) -> int:
+    """The callback is over."""
+    a["object"] = OBJECT_NONE
     return NEXT
 
 
@@ -163,6 +177,17 @@ def free_vm(w: Record, a: Record, r: Record) -> int:
     """Free the VM: the file does not hold it."""
     w["vm_refs"] = 0
     w["vm_tag"] += 1
+    return NEXT
+
+
+@step("vmm", "alloc", "kvm_create_vm", ("none",))
+def create_vm(w: Record, a: Record, r: Record) -> int:
+    """Make another VM, at the address of the one that was freed; there must be none."""
+    if w["vm_refs"] != 0:
+        a["result"] = EINVAL
+        return NONE
+    w["vm_refs"] = 1
+    a["result"] = 0
     return NEXT
 
 

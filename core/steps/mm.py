@@ -1,7 +1,8 @@
 """What the memory management of the host does to the VMA: unmap, NUMA hints, freeing after the flush."""
 
+from gmembench.core.errno import EAGAIN
 from gmembench.core.outcomes import AGAIN, BLOCKED, BUSY, NEXT
-from gmembench.core.parts.access import tell_emptied, tell_punched, tell_punching
+from gmembench.core.parts.access import tell_emptied, tell_punched, tell_punched_until, tell_punching
 from gmembench.core.parts.pins import held_for_a_while
 from gmembench.core.parts.pool import account_private, account_shared, put_page
 from gmembench.core.parts.stage2 import region_end
@@ -41,6 +42,15 @@ def trylock_mmap(w: Record, a: Record, r: Record) -> int:
     (vma_policy_mof). One without falls back to the task's policy, which has it.
     """
     if w["mmap_writer"] != 0 or w["policy"] != POLICY_DEFAULT:
+        return BUSY
+    w["mmap_readers"] += 1
+    return NEXT
+
+
+@step("mm", "lock", "oom_reap_task_mm", ("busy",))
+def trylock_reap(w: Record, a: Record, r: Record) -> int:
+    """Try mmap_lock for reading: the OOM reaper does not wait."""
+    if w["mmap_writer"] != 0:
         return BUSY
     w["mmap_readers"] += 1
     return NEXT
@@ -154,6 +164,14 @@ def returned(w: Record, a: Record, r: Record) -> int:
             tell_emptied(w, gfn, ORACLE_ZERO_PRIVATE)
     tell_punched(w, a, ORACLE_ZERO_SHARED)
     a["result"] = 0
+    return NEXT
+
+
+@step("vmm", "state", "oom_reap_task gives up")
+def gave_up(w: Record, a: Record, r: Record) -> int:
+    """Nothing was emptied: told to the oracle."""
+    tell_punched_until(w, a, a["first"], ORACLE_ZERO_SHARED)
+    a["result"] = EAGAIN
     return NEXT
 
 

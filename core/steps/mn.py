@@ -1,6 +1,7 @@
 """The mmu_notifier callbacks of KVM around its handlers (kvm_main.c:722-837)."""
 
-from gmembench.core.outcomes import BLOCKED, NEXT, NONE
+from gmembench.core.operations import NOT_NOW
+from gmembench.core.outcomes import BLOCKED, BUSY, NEXT, NONE
 from gmembench.core.parts.memslots import begin_walk
 from gmembench.core.parts.notifier import notified_end, notified_start
 from gmembench.core.steps.registry import step
@@ -52,4 +53,16 @@ def active_dec(w: Record, a: Record, r: Record) -> int:
 )
 def wake_updater(w: Record, a: Record, r: Record) -> int:
     """Wake a memslot updater that waits for the count to be 0."""
+    return NEXT
+
+
+@step("mm", "callback", "mn_hlist_invalidate_range_start", ("busy",))
+def start_other(w: Record, a: Record, r: Record) -> int:
+    """Call the next subscriber of the mmu_notifier. It may not sleep here, and answers EAGAIN if it had to."""
+    return BUSY if a["flags"] & NOT_NOW else NEXT
+
+
+@step("mm", "callback", "mn_hlist_invalidate_end")
+def end_other(w: Record, a: Record, r: Record) -> int:
+    """Tell the other subscriber of the end."""
     return NEXT

@@ -21,6 +21,9 @@ from gmembench.core.world import (
 SHORT_ALWAYS = 1
 """Operand `value` of pin.take: the pin is short whatever was asked for (a bug, not the kernel's rule)."""
 
+OF_ACTOR, OF_VM = 0, 1
+"""Operand `kind` of pin.take: who pins. The VM's pins are long, and have the number after the last actor's."""
+
 
 @step("vmm", "alloc", "pin_user_pages", ("nomem",))
 def reserve(w: Record, a: Record, r: Record) -> int:
@@ -40,9 +43,11 @@ def take(w: Record, a: Record, r: Record) -> int:
     if record < 0:
         a["result"] = ENOMEM
         return NOMEM
-    kind = CONSUMER_PIN_LONG if a["flags"] & LONG and r["value"] != SHORT_ALWAYS else CONSUMER_PIN_SHORT
+    long = a["flags"] & LONG != 0 or r["kind"] == OF_VM
+    kind = CONSUMER_PIN_LONG if long and r["value"] != SHORT_ALWAYS else CONSUMER_PIN_SHORT
+    owner = w["actors_n"] if r["kind"] == OF_VM else a["number"]
     a["pfn"] = host_pfn(w, a["gfn"])
-    pin_page(w, record, kind, a["number"], a["gfn"], a["pfn"])
+    pin_page(w, record, kind, owner, a["gfn"], a["pfn"])
     a["cursor"] = record
     return NEXT
 
@@ -128,4 +133,6 @@ def release_all(w: Record, a: Record, r: Record) -> int:
         if is_pin(consumer(w, i)["kind"]):
             unpin_page(w, i)
             return AGAIN
+    w["region_first"] = 0
+    w["region_end"] = 0
     return NEXT

@@ -1,16 +1,41 @@
 """KVM's part of SNP, and what a vCPU of an SNP guest does (sev.c, svm.c)."""
 
 from gmembench.core.jit import part
-from gmembench.core.outcomes import ABSENT, BLOCKED, DENIED, FAULT, FIXED, KICKED, MISMATCH, NEXT, NONE, PENDING
+from gmembench.core.outcomes import (
+    ABSENT,
+    BLOCKED,
+    DENIED,
+    FAULT,
+    FIXED,
+    KICKED,
+    MISMATCH,
+    NEXT,
+    NONE,
+    PENDING,
+    TRUNCATED,
+)
 from gmembench.core.parts.gpa import believed_private, cache_pfn, cached_pfn
 from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.memslots import begin_walk
 from gmembench.core.parts.pool import put_page
+from gmembench.core.parts.requests import serve
 from gmembench.core.parts.rmp import rmp_gfn
 from gmembench.core.parts.stage2 import entry_gfn, entry_level, translate_pfn
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import ATTR_PRIVATE, HW_HUGE, HW_OWNED, HW_VALIDATED, IN_GUEST, cache, frame, page, slot, spte
+from gmembench.core.world import (
+    ATTR_PRIVATE,
+    HW_HUGE,
+    HW_OWNED,
+    HW_VALIDATED,
+    IN_GUEST,
+    REQUEST_VMSA,
+    cache,
+    frame,
+    page,
+    slot,
+    spte,
+)
 
 
 @part
@@ -67,6 +92,15 @@ def decode(w: Record, a: Record, r: Record) -> int:
     return DENIED if a["denied"] != 0 else FAULT
 
 
+@step("kvm-fault", "state", "vcpu_enter_guest", ("pending",))
+def service_requests(w: Record, a: Record, r: Record) -> int:
+    """Serve the requests that other CPUs left. Pending: the VMSA has to be loaded first."""
+    asked = a["requests"]
+    if asked != 0:
+        serve(w, a)
+    return PENDING if asked & REQUEST_VMSA else NEXT
+
+
 @step("kvm-fault", "check", "fast_page_fault", ("fixed",))
 def try_fast(w: Record, a: Record, r: Record) -> int:
     """Leave if the entry is present already, and maps a page that is of the kind of the access."""
@@ -85,19 +119,46 @@ def check_private(w: Record, a: Record, r: Record) -> int:
 
 
 @step("kvm-fault", "callback", "kvm_gmem_get_pfn", ("none",))
-def get_page(w: Record, a: Record, r: Record) -> int:
-    """Take a reference to the gfn's page in the file; one that is missing is the fault's business."""
+def find_page(w: Record, a: Record, r: Record) -> int:
+    """Find the gfn's page in the file and take a reference; one that is missing is the fault's business."""
     if a["slot"] < 0 or slot(w, a["slot"])["file"] < 0:
         return NONE
     s = slot(w, a["slot"])
-    pfn = cache(w, a["gfn"] - s["base"] + s["pgoff"])["pfn"]
+    a["index"] = a["gfn"] - s["base"] + s["pgoff"]
+    pfn = cache(w, a["index"])["pfn"]
     if pfn == 0:
         return NONE
     head = page(w, block_head(w, pfn))
-    if head["lock"] != 0:
-        return BLOCKED
     head["refs"] = head["refs"] + 1
     a["pfn"] = pfn
+    return NEXT
+
+
+@step("backing", "lock", "__filemap_get_folio")
+def lock_page(w: Record, a: Record, r: Record) -> int:
+    """Take the lock of its folio."""
+    head = page(w, block_head(w, a["pfn"]))
+    if head["lock"] != 0:
+        return BLOCKED
+    head["lock"] = a["number"] + 1
+    return NEXT
+
+
+@step("backing", "check", "__filemap_get_folio", ("truncated",))
+def recheck_page(w: Record, a: Record, r: Record) -> int:
+    """A folio truncated while its lock was awaited is let go, and the lookup begins again."""
+    if cache(w, a["index"])["pfn"] == a["pfn"]:
+        return NEXT
+    head = block_head(w, a["pfn"])
+    page(w, head)["lock"] = 0
+    put_page(w, head)
+    return TRUNCATED
+
+
+@step("backing", "lock", "folio_unlock")
+def unlock_page(w: Record, a: Record, r: Record) -> int:
+    """Unlock the folio; the reference is kept."""
+    page(w, block_head(w, a["pfn"]))["lock"] = 0
     return NEXT
 
 

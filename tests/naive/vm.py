@@ -32,6 +32,9 @@ from dataclasses import dataclass
 
 from naive.host import UNCLEARED, ZERO, Broken, Content, Host, NoMemory, Orphan, Pin, Refused
 
+THE_VM = -1
+"""Who holds the pins of a registered region."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -82,6 +85,7 @@ class Naive:
         self.broken_private: set[int] = set()
         self.mapped: set[int] = set()
         self.closed = False
+        self.registered: range | None = None
         self.error_offset = -1
         self.peaks = {"private": 0, "shared": 0, "all": 0, "double": 0}
 
@@ -113,6 +117,11 @@ class Naive:
             "slot_create": lambda: self.slot_create(slot, gfn, count),
             "slot_delete": lambda: self.slot_delete(slot),
             "reuse": self.reuse,
+            "oom_reap": lambda: self.oom_reap(gfns),
+            "vmsa_load": lambda: "EINVAL",  # only SNP has it, and this VM is not encrypted
+            "register_region": lambda: self.register_region(gfns),
+            "unregister_region": lambda: self.unregister_region(gfns),
+            "vm_create": lambda: "EINVAL",  # there is a VM
             "teardown": self.teardown,
         }
         result = do[program]()
@@ -528,6 +537,35 @@ class Naive:
             return "ENOMEM"
         self.host.singles += 1
         return "OK"
+
+    def oom_reap(self, gfns: range) -> str:
+        """The OOM reaper empties a range of the VMA."""
+        self.empty_vma(gfns)
+        return "OK"
+
+    def register_region(self, gfns: range) -> str:
+        """KVM pins a range of the VMA for good: all of it, or nothing."""
+        if self.registered is not None:
+            return "ENOMEM"
+        if self.host_pin(THE_VM, gfns, long=True) != "OK":
+            self.unpin_region(gfns)
+            return "ENOMEM"
+        self.registered = gfns
+        return "OK"
+
+    def unregister_region(self, gfns: range) -> str:
+        """KVM lets the range go that was registered."""
+        if self.registered != gfns:
+            return "EINVAL"
+        self.registered = None
+        self.unpin_region(gfns)
+        return "OK"
+
+    def unpin_region(self, gfns: range) -> None:
+        """The VM's pins of these gfns go."""
+        for number, pin in enumerate(self.pins):
+            if pin and pin.actor == THE_VM and pin.gfn in gfns:
+                self.let_go(number)
 
     def teardown(self) -> str:
         """The VM and its VMM go."""
