@@ -183,6 +183,11 @@ class Scenario:
         return sum(actor.kind == "vcpu" for actor in self.body.actors)
 
     @property
+    def states(self) -> tuple[State, ...]:
+        """The states that must be seen: its own, and those of every scenario."""
+        return (*self.body.sometimes, *EVERYWHERE)
+
+    @property
     def programs(self) -> tuple[str, ...]:
         """Programs that it needs, each once."""
         texts = [text for actor in self.body.actors for text in actor.script]
@@ -191,9 +196,7 @@ class Scenario:
 
     def changed(self, change: Change) -> "Scenario":
         """The scenario with a change laid over it."""
-        unknown = change.scripts.keys() - set(self.actors)
-        if unknown:
-            raise UserError(f"no actor {min(unknown)!r}", self.where("actors"), f"choose of {', '.join(self.actors)}")
+        self._check_actors(change, "actors", 0)
         actors = tuple(
             msgspec.structs.replace(actor, script=change.scripts.get(actor.name, actor.script))
             for actor in self.body.actors
@@ -209,6 +212,20 @@ class Scenario:
             skip=change.skip,
         )
         return Scenario(self.name, body, self.source)
+
+    def _check_actors(self, change: Change, *key: str | int) -> None:
+        unknown = change.scripts.keys() - set(self.actors)
+        if unknown:
+            self.source.refuse(f"no actor {min(unknown)!r}", f"choose of {', '.join(self.actors)}", *key)
+
+    def check_change(self, change: Change, *key: str) -> None:
+        """Refuse a change of the file that names actors or operations that are not there."""
+        self._check_actors(change, *key, "scripts")
+        changed = self.changed(change)
+        for name in change.scripts:
+            script(change.scripts[name], 0, self.where(*key, "scripts", name))
+        if change.prepare is not None:
+            prepared(changed, *key, "prepare")
 
     def for_design(self, name: str) -> "Scenario":
         """The scenario as a design runs it."""
@@ -269,28 +286,25 @@ def _check(scenario: Scenario) -> None:
             source.refuse(f"two actors are called {actor.name!r}", "give them names of their own", "actors", position)
         script(actor.script, 0, source.where("actors", position, "script"))
     if scenario.vcpus == 0:
-        source.refuse("no vCPU", 'give one actor kind = "vcpu"', "actors")
-    _prepared(scenario)
+        source.refuse("no vCPU", 'give one actor kind = "vcpu"', "actors", 0)
+    prepared(scenario, "prepare")
     for position, state in enumerate(scenario.body.sometimes):
         if (state.designs != ("*",) or state.hardware != ("*",)) and not state.why:
             source.refuse("does not say why it is not seen elsewhere", "add why", "sometimes", position)
     for name, variant in scenario.body.variants.items():
-        _check_designs(scenario.changed(variant), variant.designs, ("variants", name))
-    _check_designs(scenario, scenario.body.designs, ())
+        scenario.check_change(variant, "variants", name)
+        _check_designs(scenario.changed(variant), variant.designs, "variants", name)
+    _check_designs(scenario, scenario.body.designs)
 
 
-def _check_designs(scenario: Scenario, designs: Mapping[str, Change], key: tuple[str, ...]) -> None:
+def _check_designs(scenario: Scenario, designs: Mapping[str, Change], *key: str) -> None:
     for name, change in designs.items():
-        where = scenario.where(*key, "designs", name, "scripts")
-        changed = scenario.changed(change)
-        for actor in changed.body.actors:
-            script(actor.script, 0, where)
-        _prepared(changed)
+        scenario.check_change(change, *key, "designs", name)
 
 
-def _prepared(scenario: Scenario) -> tuple[np.ndarray, ...]:
+def prepared(scenario: Scenario, *key: str) -> tuple[np.ndarray, ...]:
     """The operations that run one after the other before anybody explores."""
-    names, where = scenario.actors, scenario.where("prepare")
+    names, where = scenario.actors, scenario.where(*key)
     made = []
     for text in scenario.body.prepare:
         actor, _, rest = text.partition(":")
@@ -339,7 +353,7 @@ def states_of(scenario: Scenario, code: Code) -> tuple[tuple[Sometimes, ...], di
     """The states that a design must see, and those that it cannot: name -> why."""
     mine = scenario.for_design(code.design.unedited_name)
     seen, absent = [], {}
-    for position, state in enumerate((*mine.body.sometimes, *EVERYWHERE)):
+    for position, state in enumerate(mine.states):
         where = mine.where("sometimes", position)
         made, lacking = sometimes(state.name, state.when, code, mine.actors, where)
         why = mine.body.never.get(state.name) or _elsewhere(state, code) or lacking
@@ -388,7 +402,7 @@ def instance_of(
     uses = (*mine.body.events, *events)
     added = injected(uses, code, mine.actors, mine.body.world.gfns or 1, mine.where("events"), seed)
     geometry = geometry_of(mine, design, hardware, len(added.scripts))
-    prepare = _prepared(mine)
+    prepare = prepared(mine, "prepare")
     scripts = tuple(script(a.script, n, mine.where("actors")) for n, a in enumerate(mine.sorted_actors()))
     scripts = (*scripts, *added.scripts)
     check_operations(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gmembench.benchmarks.commands import options
+from gmembench.benchmarks.commands.listing_inject import events, explorations
 
 
 def first_line(text: str) -> str:
@@ -47,13 +48,14 @@ def hardware(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def scenarios(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Scenarios and their variants."""
+    """Scenarios that are run, and their variants; then those that are explored."""
     from gmembench.benchmarks.cells import load_scenarios
 
-    return [
-        {"name": s.name, "doc": first_line(s.doc), "variants": [v for v in s.variants if v]}
+    run = [
+        {"name": s.name, "doc": first_line(s.doc), "kind": "run", "variants": [v for v in s.variants if v]}
         for s in load_scenarios(paths).values()
     ]
+    return [*run, *explorations(paths)]
 
 
 def plans(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -205,20 +207,24 @@ def print_cells(found: Sequence[dict[str, Any]]) -> None:
         print(f"[{number}] not applicable: {text}")
 
 
-KINDS = {f.__name__: f for f in (designs, hardware, scenarios, plans, invariants, steps, rows, touchpoints, cells)}
+KINDS = {
+    f.__name__: f for f in (designs, hardware, scenarios, events, plans, invariants, steps, rows, touchpoints, cells)
+}
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)))
+@click.option("--kind", "only", type=click.Choice(["run", "exploration"]), help="Of scenarios: only these.")
 @options.paths
 @options.as_json
-def list_(kind: str, paths: tuple[Path, ...], as_json: bool) -> int:
+def list_(kind: str, only: str | None, paths: tuple[Path, ...], as_json: bool) -> int:
     """List what there is, with a line about each. --json adds what a line cannot hold.
 
     \b
     designs      origin, kernel, hardware and page sizes; what it lacks and why; known findings
     hardware     kinds of memory encryption
-    scenarios    what is run, and its variants
+    scenarios    what is run, and its variants; what is explored, by whom, and the states that must be seen
+    events       what can be injected: where it is environment, where it would be a bug
     plans        edits of a design that break an invariant: published bugs in a small world
     invariants   what must hold, when it is judged, which designs are known to break it
     steps        one CPU's work between two points at which another can intervene; who uses it
@@ -230,7 +236,9 @@ def list_(kind: str, paths: tuple[Path, ...], as_json: bool) -> int:
     Example:
       gmembench list cells
     """
-    found = KINDS[kind](paths)
+    if only and kind != "scenarios":
+        raise click.UsageError(f"--kind is of scenarios, not of {kind}")
+    found = [item for item in KINDS[kind](paths) if only in {None, item.get("kind")}]
     if as_json:
         options.print_json(found)
     elif kind == "cells":

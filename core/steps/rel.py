@@ -1,12 +1,24 @@
 """Closing a guest_memfd file: the last fput and kvm_gmem_release (guest_memfd.c:290-338)."""
 
 from gmembench.core.errno import EBADF
+from gmembench.core.jit import part
 from gmembench.core.outcomes import AGAIN, BLOCKED, NEXT, NONE
 from gmembench.core.parts.files import descriptor_open, put_file_reference
 from gmembench.core.parts.memslots import begin_walk
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import FILE_FREED, cache, file, slot
+
+
+@part
+def forget_bindings(w: Record) -> None:
+    """Empty the bindings of the file."""
+    for index in range(w["cache_n"]):
+        c = cache(w, index)
+        c["slot"] = 0
+        c["tag"] = 0
+    for i in range(w["slots_n"]):
+        slot(w, i)["bound"] = 0
 
 
 @step("vmm", "refcount", "close", ("none",))
@@ -56,19 +68,15 @@ def find_binding(w: Record, a: Record, r: Record) -> int:
 
 @step("backing", "state", "list_del", guards="a punch by another file of the same inode: the model has one file")
 def unlink(w: Record, a: Record, r: Record) -> int:
-    """Take the file off the inode's list."""
+    """Take the file off the inode's list: nobody can reach its bindings any more, whatever they still name."""
+    forget_bindings(w)
     return NEXT
 
 
 @step("backing", "state", "kvm_gmem_release")
 def free_file(w: Record, a: Record, r: Record) -> int:
     """Destroy the bindings and free the file object."""
-    for index in range(w["cache_n"]):
-        c = cache(w, index)
-        c["slot"] = 0
-        c["tag"] = 0
-    for i in range(w["slots_n"]):
-        slot(w, i)["bound"] = 0
+    forget_bindings(w)
     file(w, 0)["life"] = FILE_FREED
     return NEXT
 
