@@ -172,12 +172,19 @@ class Program:
         return replace(self, rows=self._without(span, tuple(label for r in gone for label in r.labels) + named))
 
     def moved(self, name: str, before: str) -> "Program":
-        """Move a row or a phase to just before another row."""
-        span = self.span(name)
-        if self.span(before).start in span:
+        """Move a row or a phase to just before another row.
+
+        Where that one begins a loop that the moved rows stood outside of, they stay outside.
+        """
+        span, at = self.span(name), self.span(before).start
+        if at in span:
             raise UserError(f"{name!r} cannot be moved before itself", f"program {self.name}", "name another row")
-        taken = self.rows[span.start : span.stop]
-        rest = replace(self, rows=self.moved_away(name))
+        taken, target = self.rows[span.start : span.stop], self.rows[at]
+        rows = [
+            _leading(r, target.labels, target.name) if i >= at and not at <= span.start <= i else r
+            for i, r in enumerate(self.rows)
+        ]
+        rest = replace(self, rows=replace(self, rows=tuple(rows)).moved_away(name))
         return rest.with_rows(_in_place_of(taken, labels=(), jump=None), before)
 
     def moved_away(self, name: str) -> tuple[Row, ...]:

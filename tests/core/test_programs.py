@@ -94,6 +94,14 @@ def test_moving_a_row_leaves_its_label_behind() -> None:
     assert [r.labels for r in p.rows] == [("M",), (), ("L",)]
 
 
+def test_rows_moved_before_a_loop_stay_outside() -> None:
+    """Whoever enters the loop meets the moved row first; whoever goes round does not, unless it was in the loop."""
+    loop = program("a.one", "a.two", "a.three", "a.four", a_two="L").redirected("a.three", "next", "L")
+    assert loop.moved("a.four", before="a.two").rows[3].to == {"next": "a.two"}
+    assert loop.redirected("a.one", "next", "L").moved("a.four", before="a.two").rows[0].to == {"next": "L"}
+    assert loop.redirected("a.four", "next", "L").moved("a.three", before="a.two").rows[3].to == {"next": "L"}
+
+
 def test_moving_a_phase_keeps_its_order() -> None:
     """`moved` takes a whole phase to before a row."""
     p = program("a.one", "a.two", "b.one", "c.one").moved("a", before="c.one")
