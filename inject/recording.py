@@ -6,8 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from gmembench.core.drivers.fair import finish
-from gmembench.core.drivers.stepper import EXIT, KINDS, STEP, Stepper
+from gmembench.core.drivers.stepper import EXIT, KINDS, Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.invariant import STUCK as WHEN_STUCK
 from gmembench.core.invariant import Rule
@@ -19,15 +18,8 @@ from gmembench.inject import locks
 from gmembench.inject.failure import Broken, Choice, Failure, new_failure
 from gmembench.inject.fields import Change, Fields, state_digest
 from gmembench.inject.reason import Event, Hindered, Story, explain
+from gmembench.inject.running import MASK, STUCK, Running
 from gmembench.inject.setting import Setting, actor_name, stepper_of
-
-MOST_STEPS = 100_000
-"""No script of a small world needs as many."""
-
-STUCK = "LIVE"
-"""The invariant that is judged by running on fairly after the last choice."""
-
-MASK = (1 << OUTCOME_BITS) - 1
 
 
 def kind_name(kind: int) -> str:
@@ -116,58 +108,18 @@ class Recorder:
             told |= {name: int(row[name]) for name in OPERANDS if row[name]}
         return " ".join(f"{name}={value}" for name, value in told.items())
 
-    def run_on(self) -> None:
-        """Let everybody go on in turns, each alone, until a whole turn changes nothing: where LIVE is judged."""
-        before = -1
-        while self.stepper.violation is None and not self.stepper.finished and self.stepper.state() != before:
-            before = self.stepper.state()
-            for number in range(len(self.actors)):
-                self._kicked_leave()
-                self._run_alone(number)
-
-    def _kicked_leave(self) -> None:
-        for number, kind in self.stepper.options().tolist():
-            if kind == EXIT and self.stepper.world.arrays["actors"]["kicked"][number] != 0:
-                self.take(number, EXIT)
-
-    def _run_alone(self, number: int) -> None:
-        """Let one actor run until it waits or is done. A lap that comes back to where it began is left out."""
-        seen = {self.stepper.state(): len(self.choices)}
-        while self.stepper.violation is None and self.stepper.unfinished(number) and len(seen) < MOST_STEPS:
-            if self.can(number, STEP) < 0 or self.take(number, STEP) is None:
-                return
-            now = self.stepper.state()
-            if now in seen:
-                for made in (self.choices, self.events, self.inside):
-                    del made[seen[now] :]
-                return
-            seen[now] = len(self.choices)
-
     def held_up(self) -> list[Hindered]:
         """Who has something left to do and does not get on, at which row. Ends the recording: others may step."""
         known = {choice.row: lock[1:] for choice in self.choices for lock in choice.locks if lock[0] == "+"}
-        found = []
+        found, self.stepper.violation, violation = [], None, self.stepper.violation
         for number in range(len(self.actors)):
             if self.stepper.unfinished(number):
                 waits = self.stepper.take(number) & MASK == BLOCKED
                 row = self.stepper.next_row(number)
                 lock = locks.parts("+" + known[row])[0] if waits and row in known else ""
                 found.append(Hindered(number, row, waits, lock))
+        self.stepper.violation = violation
         return found
-
-
-def judge_liveness(recorder: Recorder) -> tuple[Violation | None, list[Hindered]]:
-    """Run on fairly; the violation that this ends in, and who is held up then."""
-    recorder.run_on()
-    if recorder.stepper.violation is None:
-        finish(recorder.stepper)
-    found = recorder.stepper.violation
-    if found is None or found.invariant != STUCK:
-        return found, []
-    recorder.stepper.violation = None
-    hindered = recorder.held_up()
-    recorder.stepper.violation = found
-    return found, hindered
 
 
 def with_waits(recorder: Recorder, hindered: Sequence[Hindered] = ()) -> tuple[Choice, ...]:
@@ -215,23 +167,30 @@ def record(setting: Setting, choices: Iterable[tuple[int, int]], paths: Sequence
                 "it belongs to another setting",
             )
         recorder.take(actor, kind)
-    failure = failure_from(recorder, setting)
-    if failure is not None and recorder.waited < len(failure.choices):
-        # Who was found waiting is no option until something changes: count the options as they are without that.
-        return record(setting, [(c.actor, kind_code(c.kind)) for c in failure.choices], paths)
-    return failure
+    return failure_from(recorder, setting, paths)
 
 
-def failure_from(recorder: Recorder, setting: Setting) -> Failure | None:
-    """The failure that a recorder has come to, perhaps after running on; None if nothing is violated.
+def failure_from(recorder: Recorder, setting: Setting, paths: Sequence[Path] = ()) -> Failure | None:
+    """The failure that a recorder has come to, perhaps after everybody went on; None if nothing is violated.
 
-    After running on, only that it gets stuck counts: any other violation belongs to another schedule.
+    After going on, only that somebody is stuck counts: any other violation belongs to another schedule.
     """
+    made = tuple((choice.actor, kind_code(choice.kind)) for choice in recorder.choices)
     hindered: list[Hindered] = []
-    violation = recorder.stepper.violation
-    if violation is None or violation.invariant == STUCK:
-        violation, hindered = judge_liveness(recorder)
-        if violation is None or violation.invariant != STUCK:
+    if recorder.stepper.violation is None or recorder.stepper.violation.invariant == STUCK:
+        running = Running(recorder.stepper)
+        running.run_on()
+        if not running.is_stuck():
             return None
-    broken = broken_of(recorder, violation, hindered)
-    return new_failure(setting, broken, recorder.actors, with_waits(recorder, hindered))
+        if running.made:
+            return record(setting, (*made, *running.made), paths)
+        hindered = recorder.held_up()
+    if recorder.waited < len(made):
+        # Who was found waiting is no option until something changes: count the options as they are without that.
+        return record(setting, made, paths)
+    violation = recorder.stepper.violation
+    if violation is None:
+        return None
+    return new_failure(
+        setting, broken_of(recorder, violation, hindered), recorder.actors, with_waits(recorder, hindered)
+    )

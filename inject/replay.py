@@ -103,7 +103,7 @@ def replay(failure: Failure, paths: Sequence[Path] = ()) -> Replay:
     """Step the choices of a failure with the sources as they are. Raises UserError if they have no such setting."""
     recorder = Recorder(stepper_of(failure.setting, paths))
     difference = _follow(failure, recorder)
-    found = failure_from(recorder, failure.setting)
+    found = failure_from(recorder, failure.setting, paths)
     same = found is not None and found.violation.invariant == failure.violation.invariant
     if difference is None and not same:
         got = found.violation.invariant if found is not None else "nothing violated"

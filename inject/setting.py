@@ -4,7 +4,7 @@ A setting stands alone: names of designs and hardware are looked up in the sourc
 Programs that were edited in Python, where no text says how, are in it row by row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from gmembench.core.operations import (
 from gmembench.core.outcomes import CODE, OUTCOMES
 from gmembench.core.programs import Code, Design, Hardware, Program, Row, assemble
 from gmembench.core.world import Geometry, World
+from gmembench.inject.mutants import mutated
 
 FLAGS = {"write": WRITE, "private": PRIVATE, "as_shared": AS_SHARED, "as_private": AS_PRIVATE, "long": LONG}
 """Flags of operations by the names that files give them."""
@@ -125,14 +126,15 @@ def setting_of(
 ) -> Setting:
     """The setting of an instance. `edits`: what made its design out of the shipped one of that name."""
     code = instance.code
-    base = _edited(_shipped(code.design.name, paths), edits)
+    name = code.design.name.partition("~")[0]  # mutants are called after their edits
+    base = mutated(_shipped(name, paths), code.hardware, edits)
     programs = {
-        name: tuple(RowOf(r.name, r.step, dict(r.to), r.labels, dict(r.operands), r.place, r.site) for r in p.rows)
-        for name, p in code.design.programs.items()
-        if base.programs.get(name) != p
+        program: tuple(RowOf(r.name, r.step, dict(r.to), r.labels, dict(r.operands), r.place, r.site) for r in p.rows)
+        for program, p in code.design.programs.items()
+        if base.programs.get(program) != p
     }
     return Setting(
-        design=code.design.name,
+        design=name,
         hardware=code.hardware.name,
         world=instance.geometry,
         scripts=tuple(tuple(asked_of(operation) for operation in script) for script in instance.scripts),
@@ -172,15 +174,9 @@ def _shipped(name: str, paths: Sequence[Path]) -> Design:
     return designs[name]
 
 
-def _edited(design: Design, edits: Sequence[str]) -> Design:
-    if edits:
-        raise UserError(f"edit {edits[0]!r}", f"design {design.name}", "edits as text are not known")
-    return design
-
-
 def design_of(setting: Setting, paths: Sequence[Path] = ()) -> Design:
-    """The design of a setting, with its edits."""
-    design = _edited(_shipped(setting.design, paths), setting.edits)
+    """The design of a setting, with its edits, under the name of the shipped one."""
+    design = mutated(_shipped(setting.design, paths), hardware_of(setting, paths), setting.edits)
     given = {
         name: Program(name, tuple(Row(r.name, r.step, r.to, r.labels, r.operands, r.place, r.site) for r in rows))
         for name, rows in setting.programs.items()
@@ -188,7 +184,7 @@ def design_of(setting: Setting, paths: Sequence[Path] = ()) -> Design:
     unknown = sorted(set(given) - set(PROGRAMS))
     if unknown:
         raise UserError(f"no program {unknown[0]!r}", "the setting", f"choose one of {', '.join(PROGRAMS)}")
-    return replace(design, programs={**design.programs, **given})
+    return replace(design, name=setting.design, programs={**design.programs, **given})
 
 
 def hardware_of(setting: Setting, paths: Sequence[Path] = ()) -> Hardware:
@@ -311,12 +307,26 @@ def instance_of(setting: Setting, paths: Sequence[Path] = ()) -> Instance:
     )
 
 
-def stepper_of(setting: Setting, paths: Sequence[Path] = ()) -> Stepper:
-    """A stepper at the beginning of a setting. Raises UserError if these sources cannot run it."""
+def stepper_factory(setting: Setting, paths: Sequence[Path] = ()) -> Callable[[], Stepper]:
+    """A function that makes steppers at the beginning of a setting.
+
+    Raises UserError if these sources cannot run it.
+    """
     instance = instance_of(setting, paths)
     if instance.forces or instance.gates:
         raise UserError("it has events", "the setting", "single steps know no events yet")
-    world = World(instance.geometry)
+    begun = World(instance.geometry)
     for operations in instance.prepare:
-        Sequential(instance.code, world).run(operations)
-    return Stepper(instance.code, world, instance.scripts, instance.panel, timer=instance.timer)
+        Sequential(instance.code, begun).run(operations)
+
+    def make() -> Stepper:
+        world = World(instance.geometry)
+        world.buffer[:] = begun.buffer
+        return Stepper(instance.code, world, instance.scripts, instance.panel, timer=instance.timer)
+
+    return make
+
+
+def stepper_of(setting: Setting, paths: Sequence[Path] = ()) -> Stepper:
+    """A stepper at the beginning of a setting. Raises UserError if these sources cannot run it."""
+    return stepper_factory(setting, paths)()
