@@ -4,21 +4,22 @@ A location is a bit: one field that actors share, or a few that steps use togeth
 touches have none, neither have constants and counters: no two rows of different actors meet there.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from gmembench.core.footprints import Footprint, FootprintError, begin_footprint, footprint_of_step, rule_reads
+from gmembench.core.footprints import USED, FootprintError, Way, footprint_of, footprints_in
 from gmembench.core.footprints.kinds import SELF
+from gmembench.core.footprints.rows import SKIPPED, RowPrints
 from gmembench.core.invariant import Invariant
 from gmembench.core.judges import SHIPPED
-from gmembench.core.liveness import OTHERS, outcomes_of, targets_of
-from gmembench.core.operations import PROGRAMS
+from gmembench.core.liveness import OTHERS
 from gmembench.core.programs import Code
 from gmembench.core.rows import END
 from gmembench.core.steps.registry import all_steps
+from gmembench.core.world import Geometry
 
 MOST = 64
 """Locations there can be: bits of a mask."""
@@ -57,10 +58,6 @@ def _union(names: Iterable[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*names)
 
 
-def _judged(when: str, invariants: Mapping[str, Invariant] = SHIPPED) -> frozenset[str]:
-    return _union(rule_reads(item, when) for item in invariants.values())
-
-
 def met(name: str, touched: Collection[str]) -> str:
     """The name under which others see a field: own registers and translations that others touch are theirs too."""
     if name.startswith(f"{SELF}.tlbs."):
@@ -73,10 +70,12 @@ def met(name: str, touched: Collection[str]) -> str:
 @cache
 def locations() -> Mapping[str, int]:
     """Field -> bit number of its location. Raises FootprintError if there are more than fit a mask."""
-    prints = [footprint_of_step(step) for step in all_steps()]
+    prints, source = [footprint_of(step.name) for step in all_steps()], footprints_in()
     touched = _union(item.reads | item.writes for item in prints) | BY_OTHERS
     written = {met(name, touched) for name in _union(item.writes for item in prints)}
-    read = {met(name, touched) for name in _union(item.reads for item in prints) | _judged("use") | _judged("end")}
+    read = {
+        met(name, touched) for name in _union(item.reads for item in prints) | source.of_rules(SHIPPED, "use", "end")
+    }
     shared = sorted(name for name in (written & read) | BY_OTHERS if not name.startswith(f"{SELF}."))
     group_of = {name: group for group, names in GROUPS.items() for name in names}
     bits = {group: bit for bit, group in enumerate(dict.fromkeys(group_of.get(name, name) for name in shared))}
@@ -128,68 +127,40 @@ class Masks:
     visible_at_rest: np.ndarray
 
 
-class _Rows:
-    """The rows of a code with their footprints and the rows that may follow each."""
+class _Locks:
+    """Which locks the actors of a code hold before each row."""
 
-    def __init__(self, code: Code, programs: Collection[int], forced: Collection[tuple[int, int]]) -> None:
-        self.code, self.targets = code, targets_of(code)
-        self.prints: list[Footprint] = [footprint_of_step(item.step) for item in code.info]
-        self.entries = {int(code.entries[number]) for number in programs} - {-1}
-        self.forced = set(forced)
-        self.outcomes = [outcomes_of(code, row) for row in range(len(code.rows))]
-        self.reached = self._reached()
+    def __init__(self, rows: RowPrints) -> None:
+        self.rows = rows
+        self.held = self._held()
+        self.names = self._names()
 
-    def following(self, row: int) -> Iterator[tuple[int, int | None]]:
-        """(row or END, outcome) of all that may follow a row; the outcome is None where the step is not run."""
-        for outcome in self.outcomes[row]:
-            yield int(self.targets[row, outcome]), outcome
-        for at, outcome in self.forced:
-            if at == row:
-                yield int(self.targets[row, outcome]), None
-
-    def _reached(self) -> list[int]:
-        """Rows that some program leads to, in order."""
-        seen, todo = set(self.entries), list(self.entries)
-        while todo:
-            for target, _ in self.following(todo.pop()):
-                if target != END and target not in seen:
-                    seen.add(target)
-                    todo.append(target)
-        return sorted(seen)
-
-    def taken_by(self, row: int, outcome: int | None) -> frozenset[str]:
-        """Locks that a row has taken when it ends so."""
-        return frozenset() if outcome is None else self.prints[row].takes_at.get(outcome, frozenset())
-
-    def after(self, row: int, outcome: int | None, held: frozenset[str]) -> frozenset[str]:
+    def after(self, row: int, way: Way, held: frozenset[str]) -> frozenset[str]:
         """What is certainly held after a row that began with `held`."""
-        if outcome is None:
-            return held
-        return (held - self.prints[row].writes) | self.taken_by(row, outcome)
+        return held if way is SKIPPED else (held - self.rows.prints[row].writes) | way.takes
 
-    def held(self) -> dict[int, frozenset[str]]:
+    def _held(self) -> dict[int, frozenset[str]]:
         """Row -> locks that an actor before it certainly holds, whichever way it came."""
-        found = {row: frozenset[str]() for row in self.entries}
-        todo = list(self.entries)
+        found = {row: frozenset[str]() for row in self.rows.entries}
+        todo = list(self.rows.entries)
         while todo:
             row = todo.pop()
-            for target, outcome in self.following(row):
-                now = self.after(row, outcome, found[row])
+            for target, way in self.rows.following(row):
+                now = self.after(row, way, found[row])
                 if target != END and found.get(target) != (merged := found.get(target, now) & now):
                     found[target] = merged
                     todo.append(target)
         return found
 
-    def locks(self) -> tuple[str, ...]:
+    def _names(self) -> tuple[str, ...]:
         """Fields that rows take and wait for, and that nobody drops who does not hold them."""
-        taken = {lock for row in self.reached for at in self.prints[row].takes_at.values() for lock in at}
-        awaited = _union(self.prints[row].waits for row in self.reached)
-        held, found = self.held(), taken & awaited
-        for row in self.reached:
-            for _, outcome in self.following(row):
-                if outcome is not None:
-                    dropped = self.prints[row].writes - self.taken_by(row, outcome)
-                    found -= dropped - held[row]
+        reached = self.rows.reached
+        found = _union(self.rows.prints[row].takes for row in reached)
+        found &= _union(self.rows.prints[row].waits for row in reached)
+        for row in reached:
+            for _, way in self.rows.following(row):
+                if way is not SKIPPED:
+                    found -= self.rows.prints[row].writes - way.takes - self.held[row]
         return tuple(sorted(found))
 
 
@@ -197,13 +168,14 @@ def _bits(names: Iterable[str], locks: tuple[str, ...]) -> int:
     return sum(1 << locks.index(name) for name in set(names) & set(locks))
 
 
-def _touched(rows: _Rows, invariants: Mapping[str, Invariant]) -> tuple[np.ndarray, np.ndarray]:
+def _touched(rows: RowPrints, invariants: Mapping[str, Invariant]) -> tuple[np.ndarray, np.ndarray]:
     """Masks of what each row reads and writes."""
     reads, writes = (np.zeros(len(rows.prints), np.uint64) for _ in range(2))
-    of_use, of_end, begun = _judged("use", invariants), _judged("end", invariants), begin_footprint()
+    of_use, of_end = (rows.source.of_rules(invariants, when) for when in ("use", "end"))
+    begun = rows.source.of_begin()
     for row, item in enumerate(rows.prints):
         read, written = item.reads, item.writes
-        if f"{SELF}.used" in written:
+        if USED in written:
             read |= of_use
         if any(target == END for target, _ in rows.following(row)):
             read |= of_end
@@ -213,7 +185,7 @@ def _touched(rows: _Rows, invariants: Mapping[str, Invariant]) -> tuple[np.ndarr
     return reads, writes
 
 
-def _future(rows: _Rows, own: np.ndarray, locksets: np.ndarray, waits: np.ndarray) -> np.ndarray:
+def _future(rows: RowPrints, own: np.ndarray, locksets: np.ndarray, waits: np.ndarray) -> np.ndarray:
     """u8 (lockset, row): union of `own` over all that can be reached without passing a row that waits for a lock."""
     passes = (locksets[:, None] & waits[None, :]) == 0
     for row, _ in rows.forced:
@@ -231,13 +203,13 @@ def _future(rows: _Rows, own: np.ndarray, locksets: np.ndarray, waits: np.ndarra
     return found
 
 
-def _seen_by(rows: _Rows, when: str, invariants: Mapping[str, Invariant]) -> np.ndarray:
+def _seen_by(rows: RowPrints, when: str, invariants: Mapping[str, Invariant]) -> np.ndarray:
     """u8 by row: rules of one kind that read a field that the row writes."""
-    rules = [rule_reads(item, when) for item in invariants.values() if when in item.when]
+    rules = [rows.source.of_rule(item, when) for item in invariants.values() if when in item.when]
     touched = _union(rules)
     found = np.zeros(len(rows.prints), np.uint64)
     for row, item in enumerate(rows.prints):
-        writes = item.writes | (begin_footprint().writes if row in rows.entries else frozenset())
+        writes = item.writes | (rows.source.of_begin().writes if row in rows.entries else frozenset())
         seen = {met(name, touched) for name in writes}
         found[row] = sum(1 << number for number, names in enumerate(rules) if names & seen)
     return found
@@ -245,26 +217,27 @@ def _seen_by(rows: _Rows, when: str, invariants: Mapping[str, Invariant]) -> np.
 
 def masks_of(
     code: Code,
+    geometry: Geometry | None = None,
     *,
     programs: Collection[int] | None = None,
     forced: Collection[tuple[int, int]] = (),
     invariants: Mapping[str, Invariant] = SHIPPED,
 ) -> Masks:
-    """The masks of a code. `programs`, `forced`, `invariants`: as in `liveness.live_registers`."""
-    rows = _Rows(code, range(len(PROGRAMS)) if programs is None else programs, forced)
-    locks, held = rows.locks(), rows.held()
-    by_row = [_bits(held.get(row, ()), locks) for row in range(len(rows.prints))]
+    """The masks of a code. The other arguments are those of `liveness.live_registers`."""
+    rows = RowPrints(code, geometry, programs, forced)
+    locks = _Locks(rows)
+    by_row = [_bits(locks.held.get(row, ()), locks.names) for row in range(len(rows.prints))]
     locksets = np.array(sorted({0, *by_row}), np.int64)
     waits, takes, drops = (np.zeros(len(rows.prints), np.int64) for _ in range(3))
     for row, item in enumerate(rows.prints):
-        waits[row] = _bits(item.waits, locks)
-        takes[row] = _bits(_union(item.takes_at.values()), locks)
-        drops[row] = _bits(item.writes, locks) & ~takes[row]
+        waits[row] = _bits(item.waits, locks.names)
+        takes[row] = _bits(item.takes, locks.names)
+        drops[row] = _bits(item.writes, locks.names) & ~takes[row]
     reads, writes = _touched(rows, invariants)
     return Masks(
         reads=reads,
         writes=writes,
-        locks=locks,
+        locks=locks.names,
         locksets=locksets,
         holds=np.searchsorted(locksets, by_row),
         waits=waits,

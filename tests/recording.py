@@ -12,7 +12,7 @@ from gmembench.core.footprints.kinds import HEADER_KIND, SELF
 from gmembench.core.layouts import Layout
 from gmembench.core.steps import table
 from gmembench.core.steps.registry import all_steps
-from gmembench.core.world import LAYOUTS
+from gmembench.core.world import LAYOUTS, actor, head
 
 
 def kinds_of(layout: Layout) -> dict[int, str]:
@@ -30,32 +30,49 @@ class Seen(NamedTuple):
     writes: frozenset[str]
 
 
-def _names(touched: set[tuple[str, str]]) -> frozenset[str]:
+Touched = set[tuple[str, str]]
+"""(kind of record, field)."""
+
+
+def _names(touched: Touched) -> frozenset[str]:
     return frozenset(f"{kind}.{field}" for kind, field in touched if not field.endswith(("_at", "_n")))
 
 
 class Notes:
-    """What each step was seen to touch."""
+    """What each row was seen to touch, by row and outcome; and what each rule was, by invariant and when."""
 
     def __init__(self) -> None:
-        self.steps: dict[str, tuple[set[tuple[str, str]], set[tuple[str, str]]]] = {}
-        self.reads: set[tuple[str, str]] = set()
-        self.writes: set[tuple[str, str]] = set()
+        self.rows: dict[tuple[int, int], tuple[Touched, Touched]] = {}
+        self.rules: dict[tuple[str, str], Seen] = {}
+        self.reads: Touched = set()
+        self.writes: Touched = set()
         self.number = -1
 
-    def begin(self, step: str, number: int) -> None:
+    def begin(self, number: int) -> None:
         """A step of an actor begins."""
-        self.reads, self.writes = self.steps.setdefault(step, (set(), set()))
-        self.number = number
+        self.reads, self.writes, self.number = set(), set(), number
 
-    def end(self) -> None:
-        """The step ends: what drivers and judges touch is nobody's."""
-        self.reads, self.writes, self.number = set(), set(), -1
+    def end(self, row: int, outcome: int) -> None:
+        """The step of a row ends; what drivers and judges touch is nobody's."""
+        reads, writes = self.rows.setdefault((row, outcome), (set(), set()))
+        reads |= self.reads
+        writes |= self.writes
+        self.begin(-1)
 
     @property
-    def seen(self) -> dict[str, Seen]:
-        """Step -> what it touched."""
-        return {step: Seen(_names(reads), _names(writes)) for step, (reads, writes) in self.steps.items()}
+    def seen(self) -> dict[tuple[int, int], Seen]:
+        """(row, outcome) -> what it touched."""
+        return {row: Seen(_names(reads), _names(writes)) for row, (reads, writes) in self.rows.items()}
+
+    def watch(self, name: str, when: str, buffer: np.ndarray, judge: Any, kinds: tuple[Any, ...]) -> None:
+        """Ask a rule about a world, of its first actor."""
+        w = head(buffer)
+        a = actor(w, 0)
+        a.kind = SELF  # type: ignore[attr-defined]  # a NotingView while this records
+        self.begin(0)
+        judge(*(w, a, 0)[: len(kinds)])
+        self.rules[name, when] = Seen(_names(self.reads), _names(self.writes))
+        self.begin(-1)
 
 
 def _noting_view(notes: Notes) -> type[views.View]:
@@ -84,15 +101,14 @@ def _noting_view(notes: Notes) -> type[views.View]:
     return NotingView
 
 
-def _noted(notes: Notes, name: str, function: Any) -> Any:
+def _noted(notes: Notes, function: Any) -> Any:
     def run(w: Any, a: Any, r: Any) -> int:
         kind, a.kind = a.kind, SELF
-        notes.begin(name, int(a.record["number"]))
-        try:
-            return int(function(w, a, r))
-        finally:
-            a.kind = kind
-            notes.end()
+        notes.begin(int(a.record["number"]))
+        outcome = int(function(w, a, r))
+        notes.end(int(r["position"]), outcome)
+        a.kind = kind
+        return outcome
 
     return run
 
@@ -104,7 +120,7 @@ def recording() -> Iterator[Notes]:
     as_they_were = list(table._functions)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(views, "View", _noting_view(notes))
-        table._functions[:] = [_noted(notes, step.name, step.function) for step in all_steps()]
+        table._functions[:] = [_noted(notes, step.function) for step in all_steps()]
         try:
             yield notes
         finally:

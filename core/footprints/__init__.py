@@ -11,25 +11,17 @@ from typing import Any
 
 from gmembench.core.catalog import load_invariants
 from gmembench.core.drivers.sequential import begin
-from gmembench.core.footprints.kinds import HEADER_KIND, OPERATION_KIND, ROW_KIND, SELF
+from gmembench.core.footprints.kinds import HEADER_KIND, OPERATION_KIND, ROW_KIND, SELF, Kind, RowOf
 from gmembench.core.footprints.source import FootprintError
 from gmembench.core.footprints.waits import waits_of
 from gmembench.core.footprints.walk import TAKEN, Exit, Names, Summary, Walks
 from gmembench.core.invariant import Invariant
 from gmembench.core.steps.registry import Step, all_steps
+from gmembench.core.world import CONSTANTS, Geometry, World
 
-__all__ = [
-    "Footprint",
-    "FootprintError",
-    "begin_footprint",
-    "counters",
-    "footprint_of",
-    "footprint_of_step",
-    "rule_reads",
-]
+__all__ = ["Footprint", "FootprintError", "Footprints", "Way", "counters", "footprint_of", "left_out", "rule_reads"]
 
-OF_STEP = (HEADER_KIND, SELF, ROW_KIND)
-OF_RULE: Mapping[str, tuple[str | None, ...]] = {
+OF_RULE: Mapping[str, tuple[Kind, ...]] = {
     "state": (HEADER_KIND,),
     "use": (HEADER_KIND, SELF),
     "rest": (HEADER_KIND,),
@@ -37,52 +29,132 @@ OF_RULE: Mapping[str, tuple[str | None, ...]] = {
 }
 """What a rule is given, by when it is judged."""
 
+USED = f"{SELF}.used"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way out of a step. `outcome`: None if the source does not tell.
+
+    `kills`: registers that it surely has set. `takes`: locks that it surely has taken, by storing the actor's number
+    + 1 or counting a reader. `used`: it may have used a page, so that the rules of "use" are asked.
+    """
+
+    outcome: int | None
+    kills: Names
+    takes: Names
+    used: bool
+
 
 @dataclass(frozen=True)
 class Footprint:
     """What a step may touch.
 
-    `reads`, `writes`: fields. `kills`: registers of the own actor that it sets on every path before it reads them.
-    `uses`: registers that it may read before it sets them. `kills_at`: outcome -> what it has set whenever it ends
-    so. `takes_at`: outcome -> locks that it then has taken, by storing the actor's number + 1 or counting a reader.
-    `waits`: fields that keep it waiting while they are not 0.
+    `reads`, `writes`: fields. `uses`: registers of the own actor that it may read before it has set them. `ways`: out
+    of it. `waits`: fields that keep it waiting while they are not 0.
     """
 
     reads: Names
     writes: Names
-    kills: Names
     uses: Names
-    kills_at: Mapping[int, Names]
-    takes_at: Mapping[int, Names]
+    ways: tuple[Way, ...]
     waits: Names
 
-    def kills_on(self, outcome: int) -> Names:
-        """Registers that are set whenever the step ends in an outcome, before they are read."""
-        return self.kills_at.get(outcome, self.kills)
+    @property
+    def kills(self) -> Names:
+        """Registers that are set on every path before they are read."""
+        return frozenset.intersection(*(way.kills for way in self.ways)) - self.uses
 
     @property
     def outcomes(self) -> frozenset[int] | None:
         """What the step may return, BLOCKED too; None if it returns a number that the source does not tell."""
-        return frozenset(self.kills_at) or None
+        found = frozenset(way.outcome for way in self.ways if way.outcome is not None)
+        return None if any(way.outcome is None for way in self.ways) else found
+
+    @property
+    def takes(self) -> Names:
+        """Locks that it may take."""
+        return frozenset().union(*(way.takes for way in self.ways))
 
 
-_walks = Walks()
+def _way(exit_: Exit) -> Way:
+    surely = exit_.done.surely
+    taken = frozenset(name for name in surely if name.startswith(TAKEN))
+    named = frozenset(name.removeprefix(TAKEN) for name in taken)
+    return Way(exit_.number, surely - taken, named, USED in exit_.done.perhaps)
 
 
-def _summary(function: Any, kinds: tuple[str | None, ...]) -> Summary:
-    return _walks.of(function, kinds)
+def _footprint(summary: Summary, waits: Names) -> Footprint:
+    ways = tuple(dict.fromkeys(_way(item) for item in summary.exits))
+    return Footprint(_kept(summary.reads), _kept(summary.writes), summary.uses, ways, _kept(waits))
+
+
+class Footprints:
+    """Footprints where constants of the world are known: ways that they close are left out.
+
+    `known`: fields of the header, as in `header.largest_order`, and their values.
+    """
+
+    def __init__(self, known: Mapping[str, int]) -> None:
+        self._walks = Walks(known)
+        self._found: dict[tuple[Step, Kind], Footprint] = {}
+
+    def of(self, step: Step, operands: tuple[int, ...] | None = None) -> Footprint:
+        """What a step may touch; `operands`: of its row, in the order of OPERANDS, if they are known.
+
+        Raises FootprintError if its source says something unknown.
+        """
+        row = ROW_KIND if operands is None else RowOf(operands)
+        if (step, row) not in self._found:
+            summary = self._walks.of(step.function, (HEADER_KIND, SELF, row))
+            self._found[step, row] = _footprint(summary, waits_of(step.function))
+        return self._found[step, row]
+
+    def of_begin(self) -> Footprint:
+        """What the beginning of an operation sets."""
+        return _footprint(self._walks.of(begin, (SELF, OPERATION_KIND)), frozenset())
+
+    def of_rule(self, invariant: Invariant, when: str) -> Names:
+        """Fields that one rule of an invariant may read; nothing if it is not judged then."""
+        if when not in OF_RULE or when not in invariant.when:
+            return frozenset()
+        judge: Callable[..., int] = getattr(invariant, when).judge
+        return _kept(self._walks.of(judge, OF_RULE[when]).reads)
+
+    def of_rules(self, invariants: Mapping[str, Invariant], *whens: str) -> Names:
+        """Fields that the rules of some kinds may read."""
+        return frozenset().union(*(self.of_rule(item, when) for item in invariants.values() for when in whens))
 
 
 @cache
-def _of_steps() -> dict[str, Summary]:
-    return {item.name: _summary(item.function, OF_STEP) for item in all_steps()}
+def _anywhere() -> Footprints:
+    return Footprints({})
 
 
 @cache
+def footprints_in(geometry: Geometry | None = None) -> Footprints:
+    """Footprints in worlds of a geometry, or in all."""
+    if geometry is None:
+        return _anywhere()
+    world = World(geometry)
+    return Footprints({f"{HEADER_KIND}.{name}": world[name] for name in CONSTANTS if not name.endswith("_at")})
+
+
+@cache
+def _everything() -> tuple[Names, dict[Any, Summary]]:
+    """What some step, or the beginning of an operation, writes; and all that is walked for it and for the rules."""
+    walks = Walks({})
+    found = [walks.of(item.function, (HEADER_KIND, SELF, ROW_KIND)) for item in all_steps()]
+    found.append(walks.of(begin, (SELF, OPERATION_KIND)))
+    for invariant in load_invariants().values():
+        for when in set(OF_RULE) & set(invariant.when):
+            walks.of(getattr(invariant, when).judge, OF_RULE[when])
+    return frozenset().union(*(item.writes for item in found)), walks.done
+
+
 def written() -> Names:
     """Fields that some step, or the beginning of an operation, writes. The others are constants of a world."""
-    every = [*_of_steps().values(), _summary(begin, (SELF, OPERATION_KIND))]
-    return frozenset().union(*(item.writes for item in every))
+    return _everything()[0]
 
 
 @cache
@@ -91,16 +163,11 @@ def counters() -> Names:
 
     They are counted up in place, or read by functions that return nothing and write only counters themselves.
     """
-    _of_steps()
-    for invariant in load_invariants().values():
-        for when in OF_RULE:
-            if when in invariant.when:
-                _summary(getattr(invariant, when).judge, OF_RULE[when])
     found = {name for name in written() if name.startswith(f"{HEADER_KIND}.")}
     while True:
         asked = {
             name
-            for item in _walks.done.values()
+            for item in _everything()[1].values()
             if item.tells or not item.writes <= found
             for name in item.asks & found
         }
@@ -118,55 +185,12 @@ def _kept(names: Iterable[str]) -> Names:
     return frozenset(name for name in names if not left_out(name))
 
 
-def _at_exits(exits: tuple[Exit, ...]) -> tuple[Names, dict[int, Names]]:
-    """What is certain at every exit, and by the number that is returned there, if every exit says which."""
-    always = frozenset.intersection(*(names for _, names in exits))
-    by_number: dict[int, Names] = {}
-    for number, names in exits:
-        if number is None:
-            return always, {}
-        by_number[number] = by_number.get(number, names) & names
-    return always, by_number
-
-
-def _footprint(summary: Summary, waits: Names) -> Footprint:
-    always, by_number = _at_exits(summary.exits)
-    others = summary.uses | {name for _, names in summary.exits for name in names if name.startswith(TAKEN)}
-    return Footprint(
-        reads=_kept(summary.reads),
-        writes=_kept(summary.writes),
-        kills=always - others,
-        uses=summary.uses,
-        kills_at={number: names - others for number, names in by_number.items()},
-        takes_at={
-            n: frozenset(x[len(TAKEN) :] for x in names if x.startswith(TAKEN)) for n, names in by_number.items()
-        },
-        waits=_kept(waits),
-    )
-
-
-@cache
-def footprint_of_step(step: Step) -> Footprint:
-    """What a step may touch that need not be one of the package."""
-    return _footprint(_summary(step.function, OF_STEP), waits_of(step.function))
-
-
 @cache
 def footprint_of(step_name: str) -> Footprint:
-    """What a step of the package may touch. Raises FootprintError if its source says something unknown."""
-    return footprint_of_step(next(item for item in all_steps() if item.name == step_name))
+    """What a step of the package may touch, in any world and any row."""
+    return _anywhere().of(next(item for item in all_steps() if item.name == step_name))
 
 
-@cache
-def begin_footprint() -> Footprint:
-    """What the beginning of an operation sets."""
-    return _footprint(_summary(begin, (SELF, OPERATION_KIND)), frozenset())
-
-
-@cache
 def rule_reads(invariant: Invariant, when: str) -> Names:
     """Fields that one rule of an invariant may read; nothing if it is not judged then."""
-    if when not in OF_RULE or when not in invariant.when:
-        return frozenset()
-    judge: Callable[..., int] = getattr(invariant, when).judge
-    return _kept(_summary(judge, OF_RULE[when]).reads)
+    return _anywhere().of_rule(invariant, when)

@@ -5,16 +5,32 @@ the actor that runs the step are `self.pfn`, those of an actor that the step loo
 its own. A translation that a vCPU keeps for itself is `self.tlbs.gfn`. Rows and operations are no state.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gmembench.core import world
 from gmembench.core.operations import OPERATION
-from gmembench.core.rows import ROW
+from gmembench.core.rows import OPERANDS, ROW
 from gmembench.core.world import ACTOR, ARRAYS, HEADER, SPTE, TLB
 
 HEADER_KIND, SELF, OWN_TLB, ROW_KIND, OPERATION_KIND = "header", "self", "self.tlbs", "row", "operation"
+
+
+@dataclass(frozen=True)
+class RowOf:
+    """The kind of a row whose operands are known."""
+
+    operands: tuple[int, ...]
+
+    def operand(self, name: str) -> int | None:
+        """The value of an operand."""
+        return self.operands[OPERANDS.index(name)] if name in OPERANDS else None
+
+
+Kind = str | int | RowOf | None
+"""What an expression stands for: a kind of record, a number that is known, or (None) a number."""
 
 STATELESS = (ROW_KIND, OPERATION_KIND)
 """Kinds whose fields are no part of a world."""

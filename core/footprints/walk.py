@@ -2,29 +2,69 @@
 
 Steps are written in a small part of Python, so the walk knows every form that occurs and refuses the rest: a footprint
 is right or it is not there. Calls of parts are followed; a part is walked once for each kind of records that it is
-given. Reads and writes are collected from all paths. What is set on every path is followed path by path.
+given. Reads and writes are collected from all paths. What is set on every path is followed path by path. Where the
+operands of a row are known, or constants of the world, ways that they close are left out.
 """
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
-from gmembench.core.footprints.kinds import DTYPES, HEADER_KIND, OWN_TLB, SELF, SINGLE, STATELESS, getter_kind
+from gmembench.core.footprints.kinds import (
+    DTYPES,
+    HEADER_KIND,
+    OWN_TLB,
+    ROW_KIND,
+    SELF,
+    SINGLE,
+    STATELESS,
+    Kind,
+    RowOf,
+    getter_kind,
+)
+from gmembench.core.footprints.numbers import compared, computed, joined
 from gmembench.core.footprints.source import FootprintError, plain, tree_of
 
 Names = frozenset[str]
-Kind = str | None
-"""Of a variable: the kind of its record, None for a number."""
-
-Exit = tuple[int | None, Names]
-"""One way out of a function: the constant that it returns, if it is one, and what is certain by then.
-
-That is the registers that are set, and the locks that are taken, these with TAKEN before their names.
-"""
 
 TAKEN = "+"
+"""Stands before the name of a lock that is taken."""
+
+
+class Done(NamedTuple):
+    """What was done on the ways to a point: `surely` on all of them, `perhaps` on some.
+
+    Registers that are set, and locks that are taken, these with TAKEN before their names.
+    """
+
+    surely: Names = frozenset()
+    perhaps: Names = frozenset()
+
+    def and_set(self, name: str) -> "Done":
+        """And then this."""
+        return Done(self.surely | {name}, self.perhaps | {name})
+
+    def and_dropped(self, names: Iterable[str]) -> "Done":
+        """And then the locks of these names are surely taken no longer, if they are among them."""
+        return Done(self.surely - {TAKEN + name for name in names}, self.perhaps)
+
+    def or_(self, other: "Done | None") -> "Done":
+        """Where two ways meet; None is a way that nobody comes."""
+        return self if other is None else Done(self.surely & other.surely, self.perhaps | other.perhaps)
+
+    def then(self, other: "Done") -> "Done":
+        """And then all that."""
+        return Done(self.surely | other.surely, self.perhaps | other.perhaps)
+
+
+class Exit(NamedTuple):
+    """One way out of a function: the number that it returns, if it is known, and what was done by then."""
+
+    number: int | None
+    done: Done
 
 HARMLESS = (min, max, range, int, abs)
 """Built-in functions that steps may call."""
@@ -35,7 +75,7 @@ class Summary:
     """What a function does, given records of some kinds.
 
     `reads`, `writes`: fields. `uses`: registers of the own actor that may be read before they are set here. `exits`:
-    ways out. `returns`: kind of the record that it returns. `asks`: fields that its
+    ways out. `returns`: what it returns. `asks`: fields that its
     own text reads, except to count one up in place. `tells`: whether it returns anything.
     """
 
@@ -50,8 +90,9 @@ class Summary:
 
 @dataclass
 class Walks:
-    """Everything walked so far, by function and kinds of its arguments."""
+    """Everything walked so far, by function and kinds of its arguments. `known`: fields of the header -> constant."""
 
+    known: Mapping[str, int] = field(default_factory=dict)
     done: dict[tuple[FunctionType, tuple[Kind, ...]], Summary] = field(default_factory=dict)
     under_way: set[FunctionType] = field(default_factory=set)
 
@@ -63,8 +104,10 @@ class Walks:
             if source in self.under_way:
                 raise FootprintError(f"{source.__qualname__} calls itself")
             self.under_way.add(source)
-            self.done[key] = _Walk(self, source, kinds).summary()
-            self.under_way.remove(source)
+            try:
+                self.done[key] = _Walk(self, source, kinds).summary()
+            finally:
+                self.under_way.remove(source)
         return self.done[key]
 
 
@@ -73,29 +116,34 @@ def is_register(name: str) -> bool:
     return name.startswith(f"{SELF}.") and not name.startswith(f"{OWN_TLB}.")
 
 
-def _both(one: Names | None, other: Names | None) -> Names | None:
-    """What is certain on two paths that meet; None is a path that nobody comes along."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other
+def is_record(kind: Kind) -> bool:
+    """Whether a value is a record."""
+    return isinstance(kind, str | RowOf)
+
+
+def _either_way(one: Done | None, other: Done | None) -> Done | None:
+    return other if one is None else one.or_(other)
 
 
 class _Walk:
-    """One function, given records of some kinds. `set_` is what is certain at the point in hand, as in Exit."""
+    """One function, given records of some kinds. `done`: on the ways to the point in hand; None if there are none."""
 
     def __init__(self, walks: Walks, function: FunctionType, kinds: tuple[Kind, ...]) -> None:
         self.walks, self.function, self.tree = walks, function, tree_of(function)
         names = [item.arg for item in self.tree.args.args]
         if len(names) != len(kinds):
             raise self.unknown(self.tree, f"{len(kinds)} arguments for {len(names)}")
-        self.kinds: dict[str, Kind] = dict(zip(names, kinds, strict=True))
+        self.stores = _stores(self.tree)
+        given = zip(names, kinds, strict=True)
+        self.kinds: dict[str, Kind] = {n: k if is_record(k) or self.stores[n] == 0 else None for n, k in given}
         self.reads: set[str] = set()
         self.writes: set[str] = set()
         self.uses: set[str] = set()
         self.asks: set[str] = set()
         self.exits: list[Exit] = []
         self.returned: set[Kind] = set()
-        self.set_: Names | None = frozenset()
+        self.tells = False
+        self.done: Done | None = Done()
 
     def unknown(self, node: Any, what: str) -> FootprintError:
         """An error at a place of the source."""
@@ -104,25 +152,29 @@ class _Walk:
     def summary(self) -> Summary:
         """Walk it all."""
         self.block(self.tree.body)
-        if self.set_ is not None:
-            self.exits.append((None, self.set_))
-        tells = bool(self.returned)
-        if len(self.returned) > 1:
+        if self.done is not None:
+            self.exits.append(Exit(None, self.done))
+        kinds = {kind for kind in self.returned if is_record(kind)}
+        if len(kinds) > 1 or (kinds and len(self.returned) > 1):
             raise self.unknown(self.tree, f"returns records of different kinds: {self.returned}")
         named = (frozenset(names) for names in (self.reads, self.writes, self.uses))
-        kind = self.returned.pop() if self.returned else None
-        return Summary(*named, tuple(self.exits), kind, frozenset(self.asks), tells)
+        kind = self.returned.pop() if len(self.returned) == 1 else None
+        return Summary(*named, tuple(self.exits), kind, frozenset(self.asks), self.tells)
 
     # --- statements ---
 
     def block(self, body: list[ast.stmt]) -> None:
-        """Statements one after the other."""
+        """Statements one after the other, as far as anybody comes."""
         for statement in body:
+            if self.done is None:
+                return
             self.statement(statement)
 
     def statement(self, node: ast.stmt) -> None:
         """One statement."""
         match node:
+            case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
+                pass  # a docstring
             case ast.Expr(value=value):
                 self.value(value)
             case ast.Assign(targets=targets, value=value):
@@ -133,34 +185,41 @@ class _Walk:
                 self.leave(value)
             case ast.If():
                 self.branch(node)
-            case ast.For(target=ast.Name(id=name), iter=ast.Call(func=ast.Name(id="range")), orelse=[]):
-                self.value(node.iter)
+            case ast.For(target=ast.Name(id=name), iter=ast.Call(func=ast.Name(id="range"), args=args), orelse=[]):
+                limits = self.numbers(args)
                 self.bind(node, name, None)
-                self.loop(node.body)
+                if None in limits or len(range(*limits)) > 0:  # type: ignore[arg-type]  # None is looked for first
+                    self.loop(node.body)
             case ast.While(orelse=[]):
-                self.value(node.test)
-                self.loop(node.body)
+                if self.number(node.test) != 0:
+                    self.loop(node.body)
             case ast.Continue() | ast.Break():
-                self.set_ = None
-            case ast.Pass():
-                pass
+                self.done = None
             case _:
                 raise self.unknown(node, f"{type(node).__name__}: {ast.unparse(node)}")
 
     def branch(self, node: ast.If) -> None:
-        """Two ways that meet again."""
-        self.value(node.test)
-        before = self.set_
-        self.block(node.body)
-        after, self.set_ = self.set_, before
-        self.block(node.orelse)
-        self.set_ = _both(after, self.set_)
+        """Two ways that meet again, or one if the test is known."""
+        test, before = self.number(node.test), self.done
+        after: Done | None = None
+        if test != 0:
+            self.block(node.body)
+            after, self.done = self.done, before
+        if test is None or test == 0:
+            self.block(node.orelse)
+            after = _either_way(after, self.done)
+        self.done = after
 
     def loop(self, body: list[ast.stmt]) -> None:
-        """A body that may run any number of times, also not at all."""
-        before = self.set_
+        """A body that may run any number of times, also not at all; a first walk tells what an earlier run may do."""
+        before, writes, exits = self.done or Done(), self.writes, list(self.exits)
+        self.writes = set()
         self.block(body)
-        self.set_ = before
+        inside, self.writes, self.exits = self.writes, self.writes | writes, exits
+        earlier = Done(before.and_dropped(inside).surely, before.perhaps | inside)
+        self.done = earlier
+        self.block(body)
+        self.done = earlier
 
     def assign(self, targets: list[ast.expr], value: ast.expr) -> None:
         """Assignments to names and fields; several at once are written `x, y = ...`."""
@@ -179,7 +238,7 @@ class _Walk:
             case ast.Name(id=name):
                 self.bind(target, name, kind)
             case ast.Subscript():
-                if kind is not None:
+                if is_record(kind):
                     raise self.unknown(target, "a record is stored in a field")
                 name = self.field(target)
                 self.note_write(name)
@@ -204,46 +263,38 @@ class _Walk:
             self.note_write(name)
             if added and isinstance(value, ast.Constant) and value.value == 1:
                 self.note_taken(name)
-        elif not isinstance(target, ast.Name) or self.kind_of(target) is not None:
+        elif not isinstance(target, ast.Name) or is_record(self.kind_of(target)):
             raise self.unknown(target, f"cannot change {ast.unparse(target)} in place")
 
     def leave(self, value: ast.expr | None) -> None:
         """A return."""
         if value is None:
-            self.exits.append((None, self.set_ or frozenset()))
+            self.exits.append(Exit(None, self.done or Done()))
         else:
-            self.returned.add(self.returning(value))
-        self.set_ = None
+            self.tells = True
+            self.returning(value)
+        self.done = None
 
-    def returning(self, value: ast.expr) -> Kind:
-        """Note the exits of a returned value, and tell its kind."""
+    def returning(self, value: ast.expr) -> None:
+        """Note the exits of a returned value, and what it is."""
         if isinstance(value, ast.IfExp):
-            self.value(value.test)
-            before = self.set_
-            kinds = {self.returning(value.body)}
-            self.set_ = before
-            kinds.add(self.returning(value.orelse))
-            if len(kinds) > 1:
-                raise self.unknown(value, "records of different kinds")
-            return kinds.pop()
-        called = self.part_called(value)
-        before = self.set_
+            test, before = self.number(value.test), self.done
+            if test != 0:
+                self.returning(value.body)
+                self.done = before
+            if test is None or test == 0:
+                self.returning(value.orelse)
+            return
+        before = self.done
         kind = self.value(value)
+        self.returned.add(kind)
+        called = self.part_called(value)
         if called is not None and before is not None:
             inner = self.walks.of(called, self.argument_kinds(value))
-            self.exits += [(number, before | names) for number, names in inner.exits]
-        elif self.set_ is not None:
-            self.exits.append((self.constant(value), self.set_))
-        return kind
-
-    def constant(self, value: ast.expr) -> int | None:
-        """The number that an expression names, if it is the name of one."""
-        if isinstance(value, ast.Constant) and isinstance(value.value, int):
-            return int(value.value)
-        if isinstance(value, ast.Name) and value.id not in self.kinds:
-            known = self.function.__globals__.get(value.id)
-            return known if isinstance(known, int) else None
-        return None
+            before = before.and_dropped(inner.writes)
+            self.exits += [Exit(one.number, before.then(one.done)) for one in inner.exits]
+        elif self.done is not None:
+            self.exits.append(Exit(kind if isinstance(kind, int) else None, self.done))
 
     # --- expressions: each returns the kind of its value ---
 
@@ -257,77 +308,109 @@ class _Walk:
             case ast.IfExp():
                 return self.either(node)
             case ast.Subscript():
-                name = self.field(node)
-                self.note_read(name)
-                self.asks.add(name)
-            case _:
-                self.computed(node)
+                return self.loaded(node)
+        return self.result(node)
+
+    def loaded(self, node: ast.Subscript) -> int | None:
+        """The value of a field, if it is known."""
+        name = self.field(node)
+        kind, _, short = name.rpartition(".")
+        if kind == ROW_KIND:
+            row = self.value(node.value)
+            return row.operand(short) if isinstance(row, RowOf) else None
+        if name in self.walks.known:
+            return self.walks.known[name]
+        self.note_read(name)
+        self.asks.add(name)
         return None
 
-    def computed(self, node: ast.expr) -> None:
-        """An expression whose value is a number."""
+    def result(self, node: ast.expr) -> int | None:
+        """The value of an expression that is no record, if it is known."""
         match node:
-            case ast.Constant():
-                pass
-            case ast.BoolOp(values=values):
-                self.number(values[0])
-                self.aside(values[1:])
-            case ast.BinOp(left=left, right=right):
-                self.numbers([left, right])
-            case ast.UnaryOp(operand=operand):
-                self.number(operand)
-            case ast.Compare(left=left, comparators=[ast.Tuple(elts=others)] | [*others]):
-                self.numbers([left, *others[:1]])
+            case ast.Constant(value=int(number)):
+                return int(number)
+            case ast.BoolOp(op=op, values=values):
+                return self.all_or_any(op, values)
+            case ast.BinOp(left=left, op=op, right=right):
+                return computed(op, *self.numbers([left, right]))
+            case ast.UnaryOp(op=op, operand=operand):
+                return computed(op, self.number(operand))
+            case ast.Compare(left=left, ops=[op], comparators=[ast.Tuple(elts=others)]):
+                return compared(op, self.number(left), self.numbers(others))
+            case ast.Compare(left=left, ops=[op], comparators=[other]):
+                return compared(op, *self.numbers([left, other]))
+            case ast.Compare(left=left, comparators=others):
+                self.numbers([left, others[0]])
                 self.aside(others[1:])
-            case _:
-                raise self.unknown(node, f"{type(node).__name__}: {ast.unparse(node)}")
+                return None
+        raise self.unknown(node, f"{type(node).__name__}: {ast.unparse(node)}")
 
-    def number(self, node: ast.expr) -> None:
-        """An expression that must not be a record."""
-        if self.value(node) is not None:
+    def number(self, node: ast.expr) -> int | None:
+        """The value of an expression that must not be a record, if it is known."""
+        kind = self.value(node)
+        if is_record(kind):
             raise self.unknown(node, f"a record is computed with: {ast.unparse(node)}")
+        return kind if isinstance(kind, int) else None
 
-    def numbers(self, nodes: list[ast.expr]) -> None:
+    def numbers(self, nodes: list[ast.expr]) -> list[int | None]:
         """Expressions that must not be records."""
-        for node in nodes:
-            self.number(node)
+        return [self.number(node) for node in nodes]
 
-    def aside(self, nodes: list[ast.expr]) -> None:
+    def aside(self, nodes: list[ast.expr]) -> list[int | None]:
         """Expressions that may not be evaluated at all."""
-        before = self.set_
-        self.numbers(nodes)
-        self.set_ = before
+        before = self.done
+        found = self.numbers(nodes)
+        self.done = _either_way(before, self.done)
+        return found
+
+    def all_or_any(self, op: ast.boolop, values: list[ast.expr]) -> int | None:
+        """`and`, `or`: what comes after a value that decides is not evaluated."""
+        found: list[int | None] = []
+        for value in values:
+            unsure = None in found
+            found += self.aside([value]) if unsure else [self.number(value)]
+            if found[-1] is not None and bool(found[-1]) == isinstance(op, ast.Or):
+                break
+        return joined(op, found)
 
     def either(self, node: ast.IfExp) -> Kind:
         """`x if t else y`."""
-        self.number(node.test)
-        before = self.set_
+        test, before = self.number(node.test), self.done
+        if test is not None:
+            return self.value(node.body if test != 0 else node.orelse)
         kind = self.value(node.body)
-        after, self.set_ = self.set_, before
-        if self.value(node.orelse) != kind:
+        after, self.done = self.done, before
+        other = self.value(node.orelse)
+        if is_record(kind) != is_record(other) or (is_record(kind) and other != kind):
             raise self.unknown(node, "records of different kinds")
-        self.set_ = _both(after, self.set_)
-        return kind
+        self.done = _either_way(after, self.done)
+        return kind if other == kind else None
 
     def kind_of(self, node: ast.Name) -> Kind:
-        """The kind of a variable. What is no variable must be a constant of the module."""
+        """What a variable stands for. What is no variable must be a constant of the module."""
         if node.id in self.kinds:
             return self.kinds[node.id]
         known = self.function.__globals__.get(node.id)
-        if isinstance(known, int) or (isinstance(known, tuple) and all(isinstance(item, int) for item in known)):
+        if isinstance(known, int):
+            return int(known)
+        if isinstance(known, tuple) and all(isinstance(item, int) for item in known):
             return None
         raise self.unknown(node, f"{node.id} is no variable and no constant")
 
     def bind(self, node: Any, name: str, kind: Kind) -> None:
-        """Give a variable its kind, which it keeps."""
+        """Give a variable what it stands for, which it keeps; a number is known if it is the only one ever stored."""
+        if not is_record(kind):
+            known = self.stores[name] == 1 and not isinstance(node, ast.For)
+            kind = self.kinds.get(name, kind if known else None)
         if self.kinds.setdefault(name, kind) != kind:
             raise self.unknown(node, f"{name} stands for records of different kinds")
 
     def field(self, node: ast.Subscript) -> str:
         """The full name of a field of a record."""
-        kind = self.value(node.value)
+        found = self.value(node.value)
+        kind = ROW_KIND if isinstance(found, RowOf) else found
         match node.slice:
-            case ast.Constant(value=str(name)) if kind is not None and name in (DTYPES[kind].names or ()):
+            case ast.Constant(value=str(name)) if isinstance(kind, str) and name in (DTYPES[kind].names or ()):
                 if DTYPES[kind][name].names is None and DTYPES[kind][name].subdtype is None:
                     return f"{kind}.{name}"
         raise self.unknown(node, f"no field of a known record: {ast.unparse(node)}")
@@ -337,7 +420,7 @@ class _Walk:
         if name.partition(".")[0] in STATELESS:
             return
         self.reads.add(name)
-        if is_register(name) and self.set_ is not None and name not in self.set_:
+        if is_register(name) and self.done is not None and name not in self.done.surely:
             self.uses.add(name)
 
     def note_write(self, name: str) -> None:
@@ -345,15 +428,15 @@ class _Walk:
         if name.partition(".")[0] in STATELESS:
             return
         self.writes.add(name)
-        if self.set_ is not None:
-            self.set_ -= {TAKEN + name}
+        if self.done is not None:
+            self.done = self.done.and_dropped([name])
             if is_register(name):
-                self.set_ |= {name}
+                self.done = self.done.and_set(name)
 
     def note_taken(self, name: str) -> None:
         """A lock is taken: the actor's number + 1 is stored in it, or one more reader is counted."""
-        if name.partition(".")[0] in SINGLE and self.set_ is not None:
-            self.set_ |= {TAKEN + name}
+        if name.partition(".")[0] in SINGLE and self.done is not None:
+            self.done = self.done.and_set(TAKEN + name)
 
     # --- calls ---
 
@@ -376,23 +459,22 @@ class _Walk:
         return None if found in HARMLESS or getter_kind(found) is not None else found
 
     def argument_kinds(self, node: Any) -> tuple[Kind, ...]:
-        """The kinds of the arguments of a call, which have been walked already."""
-        before = self.set_
+        """The arguments of a call, which have been walked already."""
+        before = self.done
         found = tuple(self.value(item) for item in node.args)
-        self.set_ = before
+        self.done = before
         return found
 
     def call(self, node: ast.Call) -> Kind:
         """A getter of the world, a built-in function, or a part."""
         found = self.called(node)
-        kinds = tuple(self.value(item) for item in node.args)
         if found in HARMLESS:
-            if any(kind is not None for kind in kinds):
-                raise self.unknown(node, "a record is computed with")
+            self.numbers(node.args)
             return None
+        kinds = tuple(self.value(item) for item in node.args)
         getter = getter_kind(found)
         if getter is not None:
-            if kinds[0] != HEADER_KIND or any(kind is not None for kind in kinds[1:]):
+            if kinds[0] != HEADER_KIND or any(is_record(kind) for kind in kinds[1:]):
                 raise self.unknown(node, "a getter takes the header and numbers")
             return OWN_TLB if getter == "tlbs" and self.is_own_tlb(node.args[1]) else getter
         try:
@@ -418,16 +500,17 @@ class _Walk:
         """Take over what a called part does."""
         self.reads |= inner.reads
         self.writes |= inner.writes
-        if self.set_ is None:
+        if self.done is None:
             return
-        self.uses |= inner.uses - self.set_
-        ends = iter(names for _, names in inner.exits)
-        self.set_ = self.set_ - {TAKEN + name for name in inner.writes} | _all(ends)
+        self.uses |= inner.uses - self.done.surely
+        ended: Done | None = None
+        for one in inner.exits:
+            ended = _either_way(ended, one.done)
+        self.done = self.done.and_dropped(inner.writes).then(ended or Done())
 
 
-def _all(ends: Iterator[Names]) -> Names:
-    """What is certain at all of some ends."""
-    found: Names | None = None
-    for names in ends:
-        found = _both(found, names)
-    return found or frozenset()
+def _stores(tree: ast.FunctionDef) -> Counter[str]:
+    """How often the text stores into each variable; `x += 1` counts twice, as it reads what was stored before."""
+    found = Counter(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    found.update(n.target.id for n in ast.walk(tree) if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name))
+    return found

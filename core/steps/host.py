@@ -23,6 +23,7 @@ def lookup_tlb(w: Record, a: Record, r: Record) -> int:
 def fill_tlb(w: Record, a: Record, r: Record) -> int:
     """Cache the translation that the host page table gives now: it may have changed since the walk."""
     if hpte_state(w, a["gfn"]) != HPTE_RW:
+        a["pfn"] = 0
         return NEXT
     a["pfn"] = host_pfn(w, a["gfn"])
     t = tlb(w, a["number"] * (w["tlb_mask"] + 1) + (a["gfn"] & w["tlb_mask"]))

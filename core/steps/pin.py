@@ -105,14 +105,14 @@ def dma(w: Record, a: Record, r: Record) -> int:
     if a["flags"] & WRITE == 0:
         return NEXT
     gfn = a["gfn"] - 1
-    if host_pfn(w, gfn) == a["pfn"] or (gfn < w["cache_n"] and cache(w, gfn)["pfn"] == a["pfn"]):
-        a["gfn"] = gfn
-        write_content(w, a)
-        read_content(w, a)
-        a["gfn"] = gfn + 1
-        a["used"] = 2
-    else:
+    if host_pfn(w, gfn) != a["pfn"] and (gfn >= w["cache_n"] or cache(w, gfn)["pfn"] != a["pfn"]):
         page(w, a["pfn"])["content"] = CONTENT_JUNK
+        return NEXT
+    a["gfn"] = gfn
+    write_content(w, a)
+    read_content(w, a)
+    a["gfn"] = gfn + 1
+    a["used"] = 2
     return NEXT
 
 
