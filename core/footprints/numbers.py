@@ -38,7 +38,7 @@ def computed(op: ast.AST, *numbers: int | None) -> int | None:
         return None
 
 
-def compared(op: ast.cmpop, left: int | None, right: int | None | Sequence[int | None]) -> int | None:
+def compared(op: ast.cmpop, left: int | None, right: int | Sequence[int | None] | None) -> int | None:
     """The result of a comparison, or of `in` and `not in` a tuple."""
     if not isinstance(right, Sequence):
         return computed(op, left, right)

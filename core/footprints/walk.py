@@ -66,6 +66,7 @@ class Exit(NamedTuple):
     number: int | None
     done: Done
 
+
 HARMLESS = (min, max, range, int, abs)
 """Built-in functions that steps may call."""
 
@@ -179,12 +180,20 @@ class _Walk:
                 self.value(value)
             case ast.Assign(targets=targets, value=value):
                 self.assign(targets, value)
-            case ast.AugAssign(target=target, value=value):
-                self.augment(target, value, isinstance(node.op, ast.Add))
+            case ast.AugAssign():
+                self.augment(node)
             case ast.Return(value=value):
                 self.leave(value)
             case ast.If():
                 self.branch(node)
+            case ast.Continue() | ast.Break():
+                self.done = None
+            case _:
+                self.repeated(node)
+
+    def repeated(self, node: ast.stmt) -> None:
+        """A loop. One over an empty range that is known is left out, and one whose condition is known to fail."""
+        match node:
             case ast.For(target=ast.Name(id=name), iter=ast.Call(func=ast.Name(id="range"), args=args), orelse=[]):
                 limits = self.numbers(args)
                 self.bind(node, name, None)
@@ -193,8 +202,6 @@ class _Walk:
             case ast.While(orelse=[]):
                 if self.number(node.test) != 0:
                     self.loop(node.body)
-            case ast.Continue() | ast.Break():
-                self.done = None
             case _:
                 raise self.unknown(node, f"{type(node).__name__}: {ast.unparse(node)}")
 
@@ -254,17 +261,17 @@ class _Walk:
                 return self.field(number) == f"{SELF}.number"
         return False
 
-    def augment(self, target: ast.expr, value: ast.expr, added: bool) -> None:
+    def augment(self, node: ast.AugAssign) -> None:
         """`x += ...`: of a field both a read and a write, though one that decides nothing."""
-        self.value(value)
-        if isinstance(target, ast.Subscript):
-            name = self.field(target)
+        added = self.number(node.value)
+        if isinstance(node.target, ast.Subscript):
+            name = self.field(node.target)
             self.note_read(name)
             self.note_write(name)
-            if added and isinstance(value, ast.Constant) and value.value == 1:
+            if added == 1 and isinstance(node.op, ast.Add):
                 self.note_taken(name)
-        elif not isinstance(target, ast.Name) or is_record(self.kind_of(target)):
-            raise self.unknown(target, f"cannot change {ast.unparse(target)} in place")
+        elif not isinstance(node.target, ast.Name) or is_record(self.kind_of(node.target)):
+            raise self.unknown(node, f"cannot change {ast.unparse(node.target)} in place")
 
     def leave(self, value: ast.expr | None) -> None:
         """A return."""
@@ -335,14 +342,11 @@ class _Walk:
                 return computed(op, *self.numbers([left, right]))
             case ast.UnaryOp(op=op, operand=operand):
                 return computed(op, self.number(operand))
-            case ast.Compare(left=left, ops=[op], comparators=[ast.Tuple(elts=others)]):
-                return compared(op, self.number(left), self.numbers(others))
-            case ast.Compare(left=left, ops=[op], comparators=[other]):
-                return compared(op, *self.numbers([left, other]))
-            case ast.Compare(left=left, comparators=others):
-                self.numbers([left, others[0]])
-                self.aside(others[1:])
-                return None
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
+                first = self.number(left)
+                return compared(
+                    op, first, self.numbers(right.elts) if isinstance(right, ast.Tuple) else self.number(right)
+                )
         raise self.unknown(node, f"{type(node).__name__}: {ast.unparse(node)}")
 
     def number(self, node: ast.expr) -> int | None:
