@@ -13,16 +13,19 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from gmembench.core.catalog import check_path
 from gmembench.core.drivers.instance import Instance, Sometimes
 from gmembench.core.errors import UserError
 from gmembench.core.judges import Panel
 from gmembench.core.operations import check_operations
 from gmembench.core.programs import Code, Design, Hardware, assemble
 from gmembench.core.world import Geometry
+from gmembench.inject.catalog import load_events
 from gmembench.inject.script import operation, program_of, script
 from gmembench.inject.small_world import small_geometry
 from gmembench.inject.states import sometimes
 from gmembench.inject.toml_file import Source, read
+from gmembench.inject.triggers import Scene, injected
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
 
@@ -160,8 +163,10 @@ def _over(old: WorldPart, new: WorldPart) -> WorldPart:
 class Scenario:
     """A scenario as it was read, or as a variant, a design or a plan changes it."""
 
-    def __init__(self, name: str, body: Body, source: Source) -> None:
+    def __init__(self, name: str, body: Body, source: Source, paths: tuple[Path, ...] = ()) -> None:
         self.name, self.body, self.source = name, body, source
+        self.paths = paths
+        """Folders with more events."""
 
     @property
     def doc(self) -> str:
@@ -211,7 +216,7 @@ class Scenario:
             never=self.body.never | change.never,
             skip=change.skip,
         )
-        return Scenario(self.name, body, self.source)
+        return Scenario(self.name, body, self.source, self.paths)
 
     def _check_actors(self, change: Change, *key: str | int) -> None:
         unknown = change.scripts.keys() - set(self.actors)
@@ -318,12 +323,13 @@ def load_scenarios(paths: Sequence[Path] = ()) -> dict[str, Scenario]:
     """All scenarios of exploration by name, with their variants; those of `<path>/exploration/` too."""
     found = dict(_shipped())
     for outside in paths:
+        check_path(outside)
         for path in sorted((outside / "exploration").glob("*.toml")):
             for scenario in read_scenario(path):
                 if scenario.name in found:
                     raise UserError(f"{scenario.name!r} is defined twice", str(path), "give it another name")
                 found[scenario.name] = scenario
-    return found
+    return {name: Scenario(name, s.body, s.source, tuple(paths)) for name, s in found.items()}
 
 
 @cache
@@ -388,8 +394,6 @@ def instance_of(
     `seed`: of events with a probability. Raises UserError if the design cannot run the scenario, or an event is
     unknown.
     """
-    from gmembench.inject.triggers import injected
-
     why = scenario.why_not(design, hardware)
     if why:
         raise UserError(
@@ -400,7 +404,8 @@ def instance_of(
     mine = scenario.for_design(design.unedited_name)
     code = assemble(design, hardware)
     uses = (*mine.body.events, *events)
-    added = injected(uses, code, mine.actors, mine.body.world.gfns or 1, mine.where("events"), seed)
+    scene = Scene(code, mine.actors, mine.body.world.gfns or 1, mine.where("events"), load_events(mine.paths))
+    added = injected(uses, scene, seed)
     geometry = geometry_of(mine, design, hardware, len(added.scripts))
     prepare = prepared(mine, "prepare")
     scripts = tuple(script(a.script, n, mine.where("actors")) for n, a in enumerate(mine.sorted_actors()))

@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -44,98 +44,103 @@ def hits_to_skip(probability: float, seed: int) -> int:
     return int(math.log1p(-drawn) / math.log1p(-probability)) if probability < 1 else 0
 
 
-def _point(use: "EventUse", code: Code, actors: tuple[str, ...], where: str) -> tuple[int, tuple[int, ...]]:
-    """Mask of actors and rows of a trigger; every actor and no row without one."""
-    if not use.at:
-        return EVERYBODY, ()
-    found = POINT.fullmatch(use.at)
-    if found is None:
-        raise UserError(f"{use.at!r} is no point", where, "write `ACTOR before ROW`")
-    who, rows = matching_names(actors, found[1]), matching_rows(code, found[2])
-    if not who:
-        raise UserError(f"no actor {found[1]!r}", where, f"choose of {', '.join(actors)}")
-    if not rows:
-        raise UserError(f"{code.design.name} has no row {found[2]!r}", where, "choose one of `gmembench list rows`")
-    return mask_of(who), rows
+@dataclass(frozen=True)
+class Scene:
+    """What triggers are resolved against. `where`: the place that messages name. `events`: those that there are."""
+
+    code: Code
+    actors: tuple[str, ...]
+    gfns: int
+    where: str
+    events: Mapping[str, Event]
+
+    def refuse(self, what: str, mend: str) -> NoReturn:
+        """Raise UserError."""
+        raise UserError(what, self.where, mend)
+
+    def event(self, use: "EventUse") -> Event:
+        """The event, if there is one and the design has it."""
+        if use.event not in self.events:
+            self.refuse(f"no event {use.event!r}", f"choose one of {', '.join(self.events)}")
+        why = self.events[use.event].why_not(self.code)
+        if why:
+            self.refuse(f"{self.code.design.name} has no event {use.event}: {why}", "leave it out")
+        return self.events[use.event]
+
+    def point(self, use: "EventUse") -> tuple[int, tuple[int, ...]]:
+        """Mask of actors and rows of a trigger; every actor and no row without one."""
+        if not use.at:
+            return EVERYBODY, ()
+        found = POINT.fullmatch(use.at)
+        if found is None:
+            self.refuse(f"{use.at!r} is no point", "write `ACTOR before ROW`")
+        who, rows = matching_names(self.actors, found[1]), matching_rows(self.code, found[2])
+        if not who:
+            self.refuse(f"no actor {found[1]!r}", f"choose of {', '.join(self.actors)}")
+        if not rows:
+            self.refuse(f"{self.code.design.name} has no row {found[2]!r}", "choose one of `gmembench list rows`")
+        return mask_of(who), rows
+
+    def skip(self, use: "EventUse", seed: int) -> int:
+        """How many hits go by."""
+        if not 0 <= use.probability <= 1:
+            self.refuse(f"probability {use.probability}", "choose a number from 0 to 1")
+        return use.skip + (hits_to_skip(use.probability, seed) if use.probability else 0)
 
 
-def _skip(use: "EventUse", seed: int, where: str) -> int:
-    if not 0 <= use.probability <= 1:
-        raise UserError(f"probability {use.probability}", where, "choose a number from 0 to 1")
-    return use.skip + (hits_to_skip(use.probability, seed) if use.probability else 0)
-
-
-def _forces(event: Event, use: "EventUse", code: Code, actors: tuple[str, ...], where: str, seed: int) -> list[Force]:
-    mask, at = _point(use, code, actors, where)
-    must = use.must or use.probability > 0
+def _forces(event: Event, use: "EventUse", scene: Scene, seed: int) -> list[Force]:
+    mask, at = scene.point(use)
+    must, skip = use.must or use.probability > 0, scene.skip(use, seed)
     made = []
-    for outcome, rows in event.rows(code):
+    for outcome, rows in event.rows(scene.code):
         chosen = tuple(r for r in rows if not at or r in at)
         if chosen:
-            made.append(
-                Force(event.name, chosen, CODE[outcome], mask, use.gfn, _skip(use, seed, where), use.times, must)
-            )
+            made.append(Force(event.name, chosen, CODE[outcome], mask, use.gfn, skip, use.times, must))
     if not made:
-        raise UserError(f"{event.name} cannot happen at {use.at!r}", where, "choose a row that can end so")
+        scene.refuse(f"{event.name} cannot happen at {use.at!r}", "choose a row that can end so")
     return made
 
 
-def _gates(number: int, use: "EventUse", code: Code, actors: tuple[str, ...], where: str, seed: int) -> list[Gate]:
+def _gates(number: int, use: "EventUse", scene: Scene, seed: int) -> list[Gate]:
     """The gate of an event's own actor."""
-    mask, rows = _point(use, code, actors, where)
-    return [Gate(number, rows, mask, use.gfn, _skip(use, seed, where))] if rows else []
+    mask, rows = scene.point(use)
+    return [Gate(number, rows, mask, use.gfn, scene.skip(use, seed))] if rows else []
 
 
-def _holds(event: Event, use: "EventUse", code: Code, actors: tuple[str, ...], where: str) -> list[Gate]:
+def _holds(event: Event, use: "EventUse", scene: Scene) -> list[Gate]:
     """Gates of all but those who stand still: their operations begin while one of these stands there."""
-    mask, rows = _point(use, code, actors, where)
-    rows = rows or matching_rows(code, event.holds)
+    mask, rows = scene.point(use)
     if not use.at and event.holds == "*":
-        raise UserError(f"{event.name} does not say where", where, "add at = `ACTOR before ROW`")
-    if not rows:
-        raise UserError(f"{code.design.name} has no row {event.holds!r}", where, "choose another event")
+        scene.refuse(f"{event.name} does not say where", "add at = `ACTOR before ROW`")
+    rows = rows or matching_rows(scene.code, event.holds)
     held = mask if use.at else 0
-    return [Gate(n, rows, mask, use.gfn, use.skip) for n in range(len(actors)) if not held >> n & 1]
+    return [Gate(n, rows, mask, use.gfn, use.skip) for n in range(len(scene.actors)) if not held >> n & 1]
 
 
-def injected(
-    uses: Sequence["EventUse"], code: Code, actors: tuple[str, ...], gfns: int, where: str, seed: int
-) -> Injected:
+def injected(uses: Sequence["EventUse"], scene: Scene, seed: int = 0) -> Injected:
     """All events of an instance. Raises UserError for an event that is unknown, or that the design does not have."""
-    from gmembench.inject.catalog import load_events
-
-    known = load_events()
     forces: list[Force] = []
     gates: list[Gate] = []
     scripts: list[np.ndarray] = []
     for position, use in enumerate(uses):
-        event = _event(known, use, code, where)
+        event = scene.event(use)
         if event.operations:
-            number = len(actors) + len(scripts)
-            scripts.append(_script(event, use, gfns, number, where))
-            gates += _gates(number, use, code, actors, where, seed + position)
+            number = len(scene.actors) + len(scripts)
+            scripts.append(_script(event, use, scene, number))
+            gates += _gates(number, use, scene, seed + position)
         elif event.forced:
-            forces += _forces(event, use, code, actors, where, seed + position)
+            forces += _forces(event, use, scene, seed + position)
         else:
-            gates += _holds(event, use, code, actors, where)
+            gates += _holds(event, use, scene)
     if len(forces) > MOST_FORCES:
-        raise UserError(f"{len(forces)} forced outcomes", where, f"use at most {MOST_FORCES}")
+        scene.refuse(f"{len(forces)} forced outcomes", f"use at most {MOST_FORCES}")
     return Injected(tuple(forces), tuple(gates), tuple(scripts), tuple(use.event for use in uses))
 
 
-def _event(known: Mapping[str, Event], use: "EventUse", code: Code, where: str) -> Event:
-    if use.event not in known:
-        raise UserError(f"no event {use.event!r}", where, f"choose one of {', '.join(known)}")
-    why = known[use.event].why_not(code)
-    if why:
-        raise UserError(f"{code.design.name} has no event {use.event}: {why}", where, "leave it out")
-    return known[use.event]
-
-
-def _script(event: Event, use: "EventUse", gfns: int, number: int, where: str) -> np.ndarray:
+def _script(event: Event, use: "EventUse", scene: Scene, number: int) -> np.ndarray:
     gfn = use.target if use.target >= 0 else max(use.gfn, 0)
     texts = [
-        text.format(gfn=gfn, count=use.count, rest=gfns - gfn, slot=use.slot, node=use.node)
+        text.format(gfn=gfn, count=use.count, rest=scene.gfns - gfn, slot=use.slot, node=use.node)
         for text in event.operations
     ]
-    return script(texts, number, where)
+    return script(texts, number, scene.where)

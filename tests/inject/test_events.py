@@ -12,7 +12,7 @@ from gmembench.core.outcomes import CODE
 from gmembench.core.programs import Code, assemble
 from gmembench.inject.catalog import load_events
 from gmembench.inject.scenario import EventUse, instance_of, load_scenarios
-from gmembench.inject.triggers import hits_to_skip, injected
+from gmembench.inject.triggers import Injected, Scene, hits_to_skip, injected
 
 DESIGNS, HARDWARE, EVENTS = load_designs(), load_hardware(), load_events()
 SCENARIO = load_scenarios()["fault-vs-slot-delete"]
@@ -48,6 +48,11 @@ def code_of(design: str = "guest-memfd", hardware: str = "none") -> Code:
     return assemble(DESIGNS[design], HARDWARE[hardware])
 
 
+def into(code: Code, use: EventUse, where: str = "here") -> Injected:
+    """What an event adds to the scenario."""
+    return injected([use], Scene(code, ACTORS, 1, where, EVENTS))
+
+
 def names_of(code: Code, rows: tuple[int, ...]) -> list[str]:
     """Names of rows."""
     return [code.info[row].name for row in rows]
@@ -76,9 +81,9 @@ def test_an_event_can_be_injected_wherever_it_is_there(name: str) -> None:
     for code in (code_of(d, h) for d in DESIGNS for h in HARDWARE if h not in DESIGNS[d].not_on):
         if EVENTS[name].why_not(code):
             with pytest.raises(UserError, match=f"has no event {name}"):
-                injected([use], code, ACTORS, 1, "here", 0)
+                into(code, use)
         else:
-            made = injected([use], code, ACTORS, 1, "here", 0)
+            made = into(code, use)
             assert len(made.scripts) + len(made.forces) + len(made.gates) > 0
             built += 1
     assert built > 0
@@ -141,13 +146,13 @@ def test_an_event_of_operations_is_one_more_actor_behind_a_gate() -> None:
 
 def test_an_event_of_operations_without_a_point_begins_anywhere() -> None:
     """Without a trigger there is no gate."""
-    assert injected([EventUse(event="punch_hole")], code_of(), ACTORS, 1, "here", 0).gates == ()
+    assert into(code_of(), EventUse(event="punch_hole")).gates == ()
 
 
 def test_a_forced_outcome_at_a_point() -> None:
     """Only the rows at the point are forced, of the named actors."""
     use = EventUse(event="alloc_fail", at="V* before gmem.alloc_folio", times=2, must=True)
-    (force,) = injected([use], code_of(), ACTORS, 1, "here", 0).forces
+    (force,) = into(code_of(), use).forces
     assert (
         names_of(code_of(), force.rows)
         == ["access.gmem.alloc_folio", "prefault.gmem.alloc_folio", "allocate.alloc_folio"][:2]
@@ -158,14 +163,14 @@ def test_a_forced_outcome_at_a_point() -> None:
 def test_a_preempted_actor_holds_back_the_others() -> None:
     """All others begin their operations while it stands at the row, and it itself has no gate."""
     use = EventUse(event="preempt", at="V0 before access.fault.set_spte")
-    gates = injected([use], code_of(), ACTORS, 1, "here", 0).gates
+    gates = into(code_of(), use).gates
     assert [gate.actor for gate in gates] == [1, 2]
 
 
 def test_a_delayed_flush_opens_while_somebody_waits_for_it() -> None:
     """The rows of its gates are those that wait for vCPUs."""
     code = code_of(hardware="tdx")
-    gates = injected([EventUse(event="delayed_flush")], code, ACTORS, 1, "here", 0).gates
+    gates = into(code, EventUse(event="delayed_flush")).gates
     assert [gate.actor for gate in gates] == [0, 1, 2]
     assert {name.rpartition(".")[2] for name in names_of(code, gates[0].rows)} >= {"flush_wait", "kick_wait"}
 
@@ -195,5 +200,5 @@ def test_a_probability_is_a_number_of_the_seed(probability: float) -> None:
 def test_an_event_that_cannot_be_injected(use: EventUse, what: str) -> None:
     """What is wrong is told, with the place."""
     with pytest.raises(UserError, match=what) as told:
-        injected([use], code_of(), ACTORS, 1, "mine.toml:4", 0)
+        into(code_of(), use, "mine.toml:4")
     assert told.value.where == "mine.toml:4"
