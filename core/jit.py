@@ -116,6 +116,8 @@ def prune_cache(keep: int = CACHES_KEPT) -> list[Path]:
 
 
 INTERPRETED = bool(numba.config.DISABLE_JIT)
+numba.config.LOOP_VECTORIZE = 0
+"""Loops here run over a few records or words. Made for long ones, they gathered and scattered: 25 % of a search."""
 if not INTERPRETED:
     _use_cache_folder()
 
@@ -126,6 +128,14 @@ def kernel(function: F) -> F:
     `error_model="numpy"` and no bounds checks: a kernel raises nothing.
     """
     return cast(F, numba.njit(cache=True, error_model="numpy")(function))
+
+
+def lean_kernel(function: F) -> F:
+    """Compile a function of arrays that makes none and counts no references to any: for loops over states.
+
+    Counting references of the arrays that a part is given cost 25 times the part's own work.
+    """
+    return cast(F, numba.njit(cache=True, error_model="numpy", _nrt=False)(function))
 
 
 def uncached_kernel(function: F) -> F:
@@ -205,8 +215,13 @@ def part(function: F, *, inlined: bool = False) -> F:
 
     `inlined`: LLVM must inline it where it is called.
     """
-    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     return cast(F, numba.njit(**options, forceinline=inlined, pipeline_class=PartCompiler)(function))
+
+
+def inlined_part(function: F) -> F:
+    """Compile a part that takes arrays: LLVM must inline it, for an array is handed over as seven arguments."""
+    return part(function, inlined=True)
 
 
 def _byte_pointer(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value) -> ir.Value:
@@ -500,6 +515,24 @@ high_product = _high_multiplier()
 """A function (u8, u8) -> the high half of their product: scales a fingerprint to a number below the second."""
 
 
+def _wrapping_adder() -> Callable[[int, int], int]:
+    if INTERPRETED:
+        return lambda a, b: int(a) + int(b) & ALL_ONES
+
+    @intrinsic
+    def add(typingctx: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            return builder.add(*args)
+
+        return types.uint64(types.uint64, types.uint64), codegen
+
+    return cast(Callable[[int, int], int], add)
+
+
+add_words = _wrapping_adder()
+"""A function (u8, u8) -> their sum, which wraps."""
+
+
 def _item_prefetcher() -> Callable[[np.ndarray, int], None]:
     if INTERPRETED:
         return lambda array, index: None
@@ -519,6 +552,102 @@ def _item_prefetcher() -> Callable[[np.ndarray, int], None]:
 
 prefetch_item = _item_prefetcher()
 """A function (array of numbers, index) that has the processor fetch an item ahead of its use."""
+
+
+def _word_copier() -> Callable[[np.ndarray, int, np.ndarray, int, int], None]:
+    if INTERPRETED:
+
+        def copy_view(target: np.ndarray, to: int, source: np.ndarray, at: int, words: int) -> None:
+            target[to : to + words] = source[at : at + words]
+
+        return copy_view
+
+    @intrinsic
+    def copy(typingctx: Any, target: Any, to: Any, source: Any, at: Any, words: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            pointers = [
+                builder.gep(context.make_array(signature.args[i])(context, builder, args[i]).data, [args[i + 1]])
+                for i in (0, 2)
+            ]
+            _copy_words(builder, pointers[0], pointers[1], args[4])
+            return context.get_dummy_value()
+
+        return types.none(target, types.int64, source, types.int64, types.int64), codegen
+
+    return cast(Callable[[np.ndarray, int, np.ndarray, int, int], None], copy)
+
+
+def _copy_words(builder: ir.IRBuilder, target: ir.Value, source: ir.Value, words: ir.Value) -> None:
+    """Copy an even number of words, two at a time as one vector: states are too short for memcpy()."""
+    pair = ir.VectorType(WORD, 2).as_pointer()
+    start, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+    builder.branch(body)
+    builder.position_at_end(body)
+    i = builder.phi(WORD)
+    i.add_incoming(WORD(0), start)
+    value = builder.load(builder.bitcast(builder.gep(source, [i]), pair), align=8)
+    builder.store(value, builder.bitcast(builder.gep(target, [i]), pair), align=8)
+    following = builder.add(i, WORD(2))
+    i.add_incoming(following, body)
+    builder.cbranch(builder.icmp_unsigned("<", following, words), body, after)
+    builder.position_at_end(after)
+
+
+copy_words = _word_copier()
+"""A function (u8 target, position, u8 source, position, words) that copies an even number of words, at least two."""
+
+
+def _word_hasher() -> Callable[[Record, int, np.ndarray], int]:
+    if INTERPRETED:
+
+        def hash_view(record: Record, at: int, keys: np.ndarray) -> int:
+            total = 0
+            for i in range(0, len(keys), 2):
+                one = add_words(load_word(record, at + 8 * i), keys[i])
+                other = add_words(load_word(record, at + 8 * i + 8), keys[i + 1])
+                total = add_words(total, fold_product(one, other))
+            return total
+
+        return hash_view
+
+    @intrinsic
+    def hashed(typingctx: Any, record: Any, at: Any, keys: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            array = context.make_array(signature.args[2])(context, builder, args[2])
+            words = _word_pointer(builder, args[0], args[1])
+            return _hash_words(context, builder, words, array.data, builder.extract_value(array.shape, 0))
+
+        return types.uint64(record, types.int64, keys), codegen
+
+    return cast(Callable[[Record, int, np.ndarray], int], hashed)
+
+
+def _hash_words(context: Any, builder: ir.IRBuilder, words: ir.Value, keys: ir.Value, count: ir.Value) -> ir.Value:
+    start, body, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+    builder.branch(body)
+    builder.position_at_end(body)
+    i, total = builder.phi(WORD), builder.phi(WORD)
+    i.add_incoming(WORD(0), start)
+    total.add_incoming(WORD(0), start)
+    keyed = []
+    for n in (0, 1):
+        at = builder.add(i, WORD(n))
+        word = builder.load(builder.gep(words, [at]), align=1)
+        keyed.append(builder.add(word, builder.load(builder.gep(keys, [at]))))
+    summed = builder.add(total, builder.xor(*_wide_product(context, builder, keyed)))
+    following = builder.add(i, WORD(2))
+    i.add_incoming(following, body)
+    total.add_incoming(summed, body)
+    builder.cbranch(builder.icmp_unsigned("<", following, count), body, after)
+    builder.position_at_end(after)
+    return summed
+
+
+hash_words = _word_hasher()
+"""A function (record, distance in bytes, u8 keys) -> the sum of folded products of pairs of keyed words, a u8.
+
+As many words are hashed as there are keys: an even number. The sum is that of UMAC's NH, each product folded.
+"""
 
 
 def _call_compiled(context: Any, builder: ir.IRBuilder, step: Any, signature: Any, args: list[ir.Value]) -> ir.Value:
@@ -621,6 +750,59 @@ def link_filler(links: Mapping[int, Sequence[Any]], layout: Layout) -> Any:
         return types.none(table), codegen
 
     return fill
+
+
+def step_filler(steps: Mapping[int, Any], layout: Layout) -> Any:
+    """An intrinsic that stores the addresses of steps in an i8 array, each at its number.
+
+    The machine code at an address is `i64 step(header, actor, row)`, which returns the outcome: for drivers that
+    decide after every step and count for themselves.
+    """
+    types_of = step_types(layout)
+    step_signature = types.int64(*types_of)
+
+    @intrinsic
+    def fill(typingctx: Any, table: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            form = ir.FunctionType(WORD, [context.get_value_type(t) for t in types_of])
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            for number, step in steps.items():
+                made = ir.Function(builder.module, form, f"gmembench_step_{number}")
+                made.linkage = "internal"
+                inner = ir.IRBuilder(made.append_basic_block())
+                inner.ret(_call_compiled(context, inner, step, step_signature, list(made.args)))
+                builder.store(builder.ptrtoint(made, WORD), builder.gep(array.data, [WORD(number)]))
+            return context.get_dummy_value()
+
+        return types.none(table), codegen
+
+    return fill
+
+
+StepRunner = Callable[[Record, Record, np.ndarray, int], int]
+
+
+def step_runner(steps: Sequence[Any], layout: Layout) -> StepRunner:
+    """A function (header, actor, rows, position) -> outcome of the row's step. Rows hold addresses of `step_filler`."""
+    if INTERPRETED:
+        return lambda header, actor, rows, position: int(steps[rows[position]["step"]](header, actor, rows[position]))
+    types_of = step_types(layout)
+    rows_type = types.Array(types_of[2], 1, "C", aligned=False)
+
+    @intrinsic
+    def run(typingctx: Any, header: Any, actor: Any, rows: Any, position: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            pointers = [context.get_value_type(t) for t in types_of]
+            data = context.make_array(signature.args[2])(context, builder, args[2]).data
+            there = _byte_pointer(builder, data, builder.mul(args[3], WORD(ROW.itemsize)))
+            address = builder.inttoptr(
+                _read(builder, there, ROW, "address"), ir.FunctionType(WORD, pointers).as_pointer()
+            )
+            return builder.call(address, (args[0], args[1], builder.bitcast(there, pointers[2])))
+
+        return types.int64(types_of[0], types_of[1], rows_type, types.int64), codegen
+
+    return cast(StepRunner, run)
 
 
 OUTCOME_BITS = 8

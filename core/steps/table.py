@@ -16,6 +16,8 @@ from gmembench.core.jit import (
     compiling,
     kernel,
     link_filler,
+    step_filler,
+    step_runner,
 )
 from gmembench.core.steps.registry import Step, all_steps
 from gmembench.core.world import SMALL, WIDE
@@ -53,7 +55,7 @@ _fused = [[_codes[name] for name in names.split()] for names in FUSED]
 _links = [*([function] for function in _functions), *([_functions[code] for code in codes] for codes in _fused)]
 
 run_chain = chain_runner(_functions, WIDE)
-run_small = chain_runner(_functions, SMALL)
+run_small = step_runner(_functions, SMALL)
 
 
 def _family(step: Step) -> str:
@@ -83,7 +85,7 @@ _fill_0, _fill_1, _fill_2, _fill_3 = (
     link_filler({number: _links[number] for number in chunk}, WIDE) for chunk in _chunks()
 )
 _small_0, _small_1, _small_2, _small_3 = (
-    link_filler({number: _links[number] for number in chunk if number < len(_steps)}, SMALL) for chunk in _chunks()
+    step_filler({code: _functions[code] for code in chunk if code < len(_steps)}, SMALL) for chunk in _chunks()
 )
 
 

@@ -1,0 +1,282 @@
+"""The exhaustive driver: every reachable state of an instance, or the shortest way to a state that must not be."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gmembench.core.drivers.fingerprints import BUCKET, find_or_insert, fingerprint, hash_keys, move_fingerprints
+from gmembench.core.drivers.instance import Instance
+from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, settle
+from gmembench.core.drivers.prepared import Prepared
+from gmembench.core.drivers.search import (
+    DONE,
+    EDGES_FULL,
+    FAILED,
+    LINKS_FULL,
+    MOST_MOVES,
+    PAUSED,
+    ROOM,
+    SEARCH,
+    STUCK_STATE,
+    TABLE_FULL,
+    WAITING_FULL,
+    mark_unfinished,
+    search_on,
+)
+from gmembench.core.invariant import WHENS
+from gmembench.core.jit import kernel
+from gmembench.core.judges import SHIPPED, Violation, violation_of
+from gmembench.core.world import SMALL, small_head
+
+GROWTH = 1.5
+"""By how much the table grows. With MOST_FULL, at most 8 * 1.5 / 0.85 = 14.2 bytes a state stand in it."""
+
+MOST_FULL = 0.85
+
+PAUSE_TRANSITIONS = 1 << 20
+"""Transitions between two looks at the clock."""
+
+GIBIBYTE = 1 << 30
+
+Choice = tuple[int, int]
+"""Actor, and kind of the choice."""
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What an exhaustive search came to.
+
+    `verdict`: "holds", "violation", or "bound" (stopped before a verdict). `choices`: from the first state to the
+    violation. `table_bytes`: of the visited set; `other_bytes`: waiting states, links and edges.
+    """
+
+    verdict: str
+    violation: Violation | None
+    choices: tuple[Choice, ...]
+    states: int
+    transitions: int
+    seconds: float
+    finished: int
+    reductions: tuple[str, ...]
+    stopped: str = ""
+    table_bytes: int = 0
+    other_bytes: int = 0
+    taken: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+
+@kernel
+def _settle_first(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
+    w = small_head(buffer)
+    for number in range(w["actors_n"]):
+        settle(w, number, seq_live, keep, neutral)
+
+
+@kernel
+def _first_fingerprint(buffer: np.ndarray, at: int, keys: np.ndarray, table: np.ndarray) -> int:
+    return find_or_insert(table, fingerprint(small_head(buffer), at, keys))
+
+
+class Explorer:
+    """A search through the states of an instance, which grows its arrays as it goes."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        *,
+        order: str = "breadth",
+        live: bool = True,
+        stuck: bool = True,
+        memory_bytes: int = 8 * GIBIBYTE,
+        seconds: float = float("inf"),
+        states: int = 1 << 31,
+    ) -> None:
+        self.prepared = Prepared(instance)
+        self.breadth = int(order == "breadth")
+        self.live = int(live) if stuck else -1
+        self.memory_bytes, self.seconds, self.most_states = memory_bytes, seconds, states
+        p = self.prepared
+        self.words = p.words
+        self.keys = hash_keys(self.words)
+        self.search = np.zeros(1, SEARCH)
+        buffer = p.world.buffer
+        _settle_first(buffer, p.seq_live, p.keep, p.neutral)
+        self.work = np.tile(buffer, ROOM + 1)
+        self.table = np.zeros(1 << 12, np.uint64)
+        self.ids = np.zeros(len(self.table) if live else 0, np.uint32)
+        self.waiting_ids = np.zeros(1 << 11, np.uint32)
+        self.waiting = np.zeros(len(self.waiting_ids) * self.words, np.uint64)
+        self.parents = np.zeros(1 << 12, np.uint32)
+        self.choices = np.zeros(1 << 12, np.uint8)
+        self.edges = np.zeros((1 << 13 if live else 0, 2), np.uint32)
+        self.moves = np.zeros(MOST_MOVES, np.int64)
+        self.made = np.zeros((ROOM, 4), np.int64)
+        self.prints = np.zeros(ROOM, np.uint64)
+        _first_fingerprint(buffer, SMALL.state_at, self.keys, self.table)
+        self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
+        self.search[0]["last"] = self.search[0]["states"] = 1
+
+    @property
+    def other_bytes(self) -> int:
+        """Bytes of everything but the table."""
+        arrays = (self.ids, self.waiting, self.waiting_ids, self.parents, self.choices, self.edges)
+        return sum(array.nbytes for array in arrays)
+
+    def _fits(self, more: int) -> bool:
+        return self.table.nbytes + self.other_bytes + more <= self.memory_bytes
+
+    def _grow_table(self) -> bool:
+        buckets = int(len(self.table) // BUCKET * GROWTH)
+        if not self._fits(buckets * BUCKET * (8 + 4 * (self.live > 0))):
+            return False
+        table = np.zeros(buckets * BUCKET, np.uint64)
+        ids = np.zeros(len(table) if self.live > 0 else 0, np.uint32)
+        move_fingerprints(self.table, self.ids, table, ids)
+        self.table, self.ids = table, ids
+        return True
+
+    def _grow_waiting(self) -> bool:
+        old, s, room = self.waiting, self.search[0], len(self.waiting_ids)
+        if not self._fits(old.nbytes * 2):
+            return False
+        order = np.arange(s["first"], s["last"]) % room
+        self.waiting = np.zeros(2 * len(old), np.uint64)
+        self.waiting[: len(order) * self.words] = old.reshape(room, -1)[order].reshape(-1)
+        self.waiting_ids = np.concatenate([self.waiting_ids[order], np.zeros(2 * room - len(order), np.uint32)])
+        s["last"] -= s["first"]
+        s["first"] = 0
+        return True
+
+    def _grow_links(self) -> bool:
+        if not self._fits(self.parents.nbytes + self.choices.nbytes):
+            return False
+        self.parents = np.concatenate([self.parents, np.zeros_like(self.parents)])
+        self.choices = np.concatenate([self.choices, np.zeros_like(self.choices)])
+        return True
+
+    def _grow_edges(self) -> bool:
+        if not self._fits(self.edges.nbytes):
+            return False
+        self.edges = np.concatenate([self.edges, np.zeros_like(self.edges)])
+        return True
+
+    def _on(self) -> int:
+        p = self.prepared
+        most = min(int(len(self.table) * MOST_FULL), self.most_states)
+        return int(
+            search_on(
+                self.work,
+                self.work.view(np.uint64),
+                self.waiting,
+                self.waiting_ids,
+                self.table,
+                self.ids,
+                self.parents,
+                self.choices,
+                self.edges,
+                self.keys,
+                p.rows,
+                p.taken,
+                p.targets,
+                p.entries,
+                p.operations,
+                p.ends,
+                p.flags,
+                p.forces,
+                p.force_rows,
+                p.gate_of,
+                p.gates,
+                p.gate_rows,
+                p.keep,
+                p.neutral,
+                p.seq_live,
+                p.judged,
+                p.masks,
+                self.moves,
+                self.made,
+                self.prints,
+                SMALL.state_at,
+                int(p.instance.timer),
+                self.breadth,
+                self.live,
+                most,
+                self.search,
+            )
+        )
+
+    def run(self) -> Exploration:
+        """Search to the end, to the first violation, or to a bound."""
+        grow = {
+            TABLE_FULL: self._grow_table,
+            WAITING_FULL: self._grow_waiting,
+            LINKS_FULL: self._grow_links,
+            EDGES_FULL: self._grow_edges,
+        }
+        started = time.perf_counter()
+        self.search[0]["pause_at"] = PAUSE_TRANSITIONS
+        while True:
+            why = self._on()
+            elapsed = time.perf_counter() - started
+            if why in (DONE, FAILED):
+                break
+            if why == PAUSED:
+                self.search[0]["pause_at"] = self.search[0]["transitions"] + PAUSE_TRANSITIONS
+            elif why == TABLE_FULL and self.search[0]["states"] + ROOM > self.most_states:
+                return self._result("bound", elapsed, stopped=f"{self.most_states} states")
+            elif not grow[why]():
+                return self._result("bound", elapsed, stopped=f"{self.memory_bytes} bytes of memory")
+            if elapsed > self.seconds:
+                return self._result("bound", elapsed, stopped=f"{self.seconds} seconds")
+        if why == DONE and self.live > 0:
+            why = self._judge_progress()
+        return self._result("holds" if why == DONE else "violation", time.perf_counter() - started)
+
+    def _judge_progress(self) -> int:
+        """Look for a state from which no end of all scripts can be reached; the first that was found, if there is."""
+        s = self.search[0]
+        states, edges = int(s["states"]), int(s["edges"])
+        reaches = np.ones(states, np.uint8)
+        reaches[np.unique(self.edges[:edges, 0])] = 0
+        mark_unfinished(self.edges, edges, reaches)
+        doomed = np.flatnonzero(reaches == 0)
+        if not len(doomed):
+            return DONE
+        s["when"], s["found"], s["failed_state"], s["failed_choice"] = STUCK_STATE, 1, doomed[0], -1
+        return FAILED
+
+    def _path(self) -> tuple[Choice, ...]:
+        s = self.search[0]
+        path = [int(s["failed_choice"])] if s["failed_choice"] >= 0 else []
+        state = int(s["failed_state"])
+        while state != 0:
+            path.append(int(self.choices[state]))
+            state = int(self.parents[state])
+        return tuple((c >> CHOICE_SHIFT, c & KIND_MASK) for c in reversed(path))
+
+    def _violation(self) -> Violation:
+        s = self.search[0]
+        if s["when"] == STUCK_STATE:
+            return self.prepared.instance.panel.stuck()
+        return violation_of(SHIPPED, WHENS[s["when"]], int(s["found"]))
+
+    def _result(self, verdict: str, seconds: float, stopped: str = "") -> Exploration:
+        s, failed = self.search[0], verdict == "violation"
+        return Exploration(
+            verdict,
+            self._violation() if failed else None,
+            self._path() if failed else (),
+            int(s["states"]),
+            int(s["transitions"]),
+            seconds,
+            int(s["finished"]),
+            (),
+            stopped,
+            self.table.nbytes,
+            self.other_bytes,
+            self.prepared.taken,
+        )
+
+
+def explore(instance: Instance, **how: object) -> Exploration:
+    """Explore all reachable states of an instance. Keywords as of Explorer."""
+    return Explorer(instance, **how).run()  # type: ignore[arg-type]  # keywords by name

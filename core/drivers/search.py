@@ -1,0 +1,257 @@
+"""The search through all reachable states: a compiled loop over arrays that returns when an array is full.
+
+Several waiting states are expanded together, and all their successors made before any of them is looked up, so that
+the processor fetches the buckets of the table meanwhile. States are told apart by their fingerprints.
+"""
+
+import numpy as np
+
+from gmembench.core.drivers.fingerprints import bucket_of, find_or_insert, fingerprint
+from gmembench.core.drivers.instance import IDLE
+from gmembench.core.drivers.moves import (
+    CHOICE_SHIFT,
+    LEFT,
+    WAITED,
+    all_done,
+    at_rest,
+    list_moves,
+    make_move,
+    settle,
+)
+from gmembench.core.jit import OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
+from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
+from gmembench.core.views import Record
+from gmembench.core.world import actor, small_head_at
+
+MOST_MOVES = 64
+"""Moves that one state can have."""
+
+ROOM = 128
+"""Successors that there is room for before they are looked up: they fit into the second-level cache."""
+
+DONE, FAILED, TABLE_FULL, WAITING_FULL, LINKS_FULL, EDGES_FULL, PAUSED = range(7)
+"""Why the loop returned."""
+
+SEARCH = np.dtype(
+    [
+        ("first", "i8"),  # waiting states: the oldest, and one behind the newest; positions modulo their number
+        ("last", "i8"),
+        ("states", "i8"),
+        ("transitions", "i8"),
+        ("edges", "i8"),
+        ("finished", "i8"),  # states in which all scripts are done
+        ("pause_at", "i8"),  # transitions at which the loop returns
+        ("when", "i8"),  # what was found: index in WHENS, or STUCK_STATE
+        ("found", "i8"),
+        ("failed_state", "i8"),  # number of the state at which it was found
+        ("failed_choice", "i8"),  # choice from there; -1 if the state itself is wrong
+    ]
+)
+"""Where a search is, and what it found."""
+
+STUCK_STATE = 4
+
+
+@inlined_part
+def judge_move(w: Record, number: int, program: int, masks: np.ndarray, search: np.ndarray) -> bool:
+    """Judge the use of a page, and the end of an operation. True if something does not hold."""
+    a = actor(w, number)
+    if a["used"] != 0:
+        search[0]["when"] = USE
+        search[0]["found"] = judge_use(masks[USE], w, a, program)
+        if search[0]["found"] != 0:
+            return True
+    if a["row"] == IDLE:
+        search[0]["when"] = AT_END
+        search[0]["found"] = judge_end(masks[AT_END], w, a, program)
+        return search[0]["found"] != 0
+    return False
+
+
+@inlined_part
+def judge_new(w: Record, number: int, mask: int, masks: np.ndarray, search: np.ndarray) -> bool:
+    """Judge a state that was not seen before. True if something does not hold."""
+    a = actor(w, number)
+    if mask != 0:
+        search[0]["when"] = STATE
+        search[0]["found"] = judge_state(mask, w, a, 0)
+        if search[0]["found"] != 0:
+            return True
+    if a["row"] == IDLE and at_rest(w):
+        search[0]["when"] = REST
+        search[0]["found"] = judge_rest(masks[REST], w, a, 0)
+        return search[0]["found"] != 0
+    return False
+
+
+@inlined_part
+def lacks_room(s: Record, room: int, links: int, most_edges: int, live: int, most_states: int) -> int:
+    """What must grow, or be looked at, before the next batch is expanded; DONE if nothing."""
+    if s["transitions"] >= s["pause_at"]:
+        return PAUSED
+    if s["states"] + ROOM > most_states:
+        return TABLE_FULL
+    if s["last"] - s["first"] + ROOM > room:
+        return WAITING_FULL
+    if s["states"] + ROOM > links:
+        return LINKS_FULL
+    if live > 0 and s["edges"] + ROOM > most_edges:
+        return EDGES_FULL
+    return DONE
+
+
+@inlined_part
+def take_waiting(s: Record, room: int, breadth: int) -> int:
+    """Take the oldest or the newest waiting state. Returns its position."""
+    if breadth != 0:
+        s["first"] += 1
+        return (s["first"] - 1) % room
+    s["last"] -= 1
+    return s["last"] % room
+
+
+@inlined_part
+def note_failure(s: Record, state: int, choice: int) -> None:
+    """Note where something was found that does not hold."""
+    s["failed_state"] = state
+    s["failed_choice"] = choice
+
+
+@lean_kernel
+def search_on(
+    work: np.ndarray,
+    work_words: np.ndarray,
+    waiting: np.ndarray,
+    waiting_ids: np.ndarray,
+    table: np.ndarray,
+    ids: np.ndarray,
+    parents: np.ndarray,
+    choices: np.ndarray,
+    edges: np.ndarray,
+    keys: np.ndarray,
+    rows: np.ndarray,
+    taken: np.ndarray,
+    targets: np.ndarray,
+    entries: np.ndarray,
+    operations: np.ndarray,
+    ends: np.ndarray,
+    flags: np.ndarray,
+    forces: np.ndarray,
+    force_rows: np.ndarray,
+    gate_of: np.ndarray,
+    gates: np.ndarray,
+    gate_rows: np.ndarray,
+    keep: np.ndarray,
+    neutral: np.ndarray,
+    seq_live: np.ndarray,
+    judged: np.ndarray,
+    masks: np.ndarray,
+    moves: np.ndarray,
+    made: np.ndarray,
+    prints: np.ndarray,
+    state_at: int,
+    timer: int,
+    breadth: int,
+    live: int,
+    most_states: int,
+    search: np.ndarray,
+) -> int:
+    """Search on until something is full, found or done; says which.
+
+    `work`: u1, ROOM + 1 worlds behind one another; `work_words` the same as u8. `waiting`: u8, states behind one
+    another. `made`: i8 (successor, 4): state it came from, choice, mask of rules, actor.
+    """
+    s = search[0]
+    world_bytes = len(work) // (ROOM + 1)
+    words = len(keys)
+    at_word = state_at // 8
+    room = len(waiting_ids)
+    world_words = world_bytes // 8
+    scratch = ROOM
+    while True:
+        if s["first"] == s["last"]:
+            return DONE
+        lacking = lacks_room(s, room, len(parents), len(edges), live, most_states)
+        if lacking != DONE:
+            return lacking
+        count = 0
+        while s["first"] != s["last"] and count + MOST_MOVES <= ROOM:
+            at = take_waiting(s, room, breadth)
+            origin = np.int64(waiting_ids[at])
+            copy_words(work_words, scratch * world_words + at_word, waiting, at * words, words)
+            w = small_head_at(work, scratch * world_bytes)
+            found = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
+            before = count
+            for m in range(found):
+                choice = moves[m]
+                number = choice >> CHOICE_SHIFT
+                copy_words(work_words, count * world_words + at_word, waiting, at * words, words)
+                v = small_head_at(work, count * world_bytes)
+                went = make_move(
+                    v, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows
+                )
+                if went == WAITED:
+                    continue
+                mask = 0
+                if went != LEFT:
+                    mask = judged[went >> OUTCOME_BITS]
+                    if judge_move(v, number, actor(v, number)["program"], masks, search):
+                        note_failure(s, origin, choice)
+                        return FAILED
+                settle(v, number, seq_live, keep, neutral)
+                made[count, 0] = origin
+                made[count, 1] = choice
+                made[count, 2] = mask
+                made[count, 3] = number
+                count += 1
+            if count == before:
+                if all_done(w, ends, gate_of):
+                    s["finished"] += 1
+                elif live >= 0:
+                    s["when"] = STUCK_STATE
+                    note_failure(s, origin, -1)
+                    return FAILED
+        s["transitions"] += count
+        for j in range(count):
+            prints[j] = fingerprint(small_head_at(work, j * world_bytes), state_at, keys)
+            prefetch_item(table, bucket_of(table, prints[j]))
+        for j in range(count):
+            at = find_or_insert(table, prints[j])
+            new = s["states"]
+            if at >= 0:
+                s["states"] += 1
+                parents[new] = made[j, 0]
+                choices[new] = made[j, 1]
+                if judge_new(small_head_at(work, j * world_bytes), made[j, 3], made[j, 2], masks, search):
+                    note_failure(s, new, -1)
+                    return FAILED
+                to = s["last"] % room
+                s["last"] += 1
+                waiting_ids[to] = new
+                copy_words(waiting, to * words, work_words, j * world_words + at_word, words)
+                if live > 0:
+                    ids[at] = new
+            elif live > 0:
+                new = np.int64(ids[-1 - at])
+            if live > 0:
+                edges[s["edges"], 0] = made[j, 0]
+                edges[s["edges"], 1] = new
+                s["edges"] += 1
+
+
+@lean_kernel
+def mark_unfinished(edges: np.ndarray, count: int, reaches: np.ndarray) -> int:
+    """Mark in `reaches` (u1, by state) every state from which a marked one is reached. Returns how many sweeps it took.
+
+    Most edges lead to a state found later, so a sweep from the last edge to the first marks nearly all.
+    """
+    sweeps = 0
+    while True:
+        changed = False
+        for i in range(count - 1, -1, -1):
+            if reaches[edges[i, 0]] == 0 and reaches[edges[i, 1]] != 0:
+                reaches[edges[i, 0]] = 1
+                changed = True
+        sweeps += 1
+        if not changed:
+            return sweeps
