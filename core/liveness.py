@@ -113,14 +113,12 @@ def live_before(code: Code, live: np.ndarray, program: int) -> np.ndarray:
     """bool array (registers): what is live between two operations if the next one is of this program."""
     begun = registers(RowPrints(code, programs=()).source.of_begin().kills)
     kept = np.array([name not in begun for name in REGISTERS])
-    found: np.ndarray = live[code.entries[program]] & kept | live_when_done(live)
-    return found
+    return np.array(live[code.entries[program]] & kept | live_when_done(live))
 
 
 def live_when_done(live: np.ndarray) -> np.ndarray:
     """bool array (registers): what is live of an actor that has nothing left to do."""
-    found: np.ndarray = live.all(axis=0)
-    return found
+    return np.array(live.all(axis=0))
 
 
 def dead_register_mask(code: Code, live: np.ndarray) -> np.ndarray:

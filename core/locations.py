@@ -10,7 +10,7 @@ from functools import cache
 
 import numpy as np
 
-from gmembench.core.footprints import USED, FootprintError, Way, footprint_of, footprints_in
+from gmembench.core.footprints import USED, Way, footprint_of, footprints_in
 from gmembench.core.footprints.kinds import SELF
 from gmembench.core.footprints.rows import SKIPPED, RowPrints
 from gmembench.core.invariant import Invariant
@@ -32,7 +32,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "septs": ("septs.pfn", "septs.state", "septs.epoch"),
     "consumers": ("consumers.kind", "consumers.actor", "consumers.gfn", "consumers.pfn"),
     "slots.range": ("slots.base", "slots.npages", "slots.pgoff"),
+    "slots.life": ("slots.life", "slots.tag"),
     "slots.kind": ("slots.number", "slots.flags", "slots.gmem_only"),
+    "header.tdx": ("header.tdx_epoch", "header.tdx_tree_lock", "header.tdx_zap_wait"),
+    "header.vm": ("header.vm_dead", "header.vm_refs"),
+    "pages.order": ("pages.order", "pages.node"),
     "files.life": ("files.life", "files.closed", "files.unmapped"),
     "header.inval_range": ("header.inval_start", "header.inval_end", "header.inval_valid"),
     "header.roots": ("header.root", "header.root_valid_0", "header.root_valid_1"),
@@ -69,7 +73,7 @@ def met(name: str, touched: Collection[str]) -> str:
 
 @cache
 def locations() -> Mapping[str, int]:
-    """Field -> bit number of its location. Raises FootprintError if there are more than fit a mask."""
+    """Field -> bit number of its location. If there are too many, the last ones share a bit."""
     prints, source = [footprint_of(step.name) for step in all_steps()], footprints_in()
     touched = _union(item.reads | item.writes for item in prints) | BY_OTHERS
     written = {met(name, touched) for name in _union(item.writes for item in prints)}
@@ -78,16 +82,18 @@ def locations() -> Mapping[str, int]:
     }
     shared = sorted(name for name in (written & read) | BY_OTHERS if not name.startswith(f"{SELF}."))
     group_of = {name: group for group, names in GROUPS.items() for name in names}
-    bits = {group: bit for bit, group in enumerate(dict.fromkeys(group_of.get(name, name) for name in shared))}
-    if len(bits) > MOST:
-        raise FootprintError(f"{len(bits)} locations, and a mask has {MOST} bits: group more fields in GROUPS")
+    groups = dict.fromkeys(group_of.get(name, name) for name in shared)
+    bits = {group: min(bit, MOST - 1) for bit, group in enumerate(groups)}
     return {name: bits[group_of.get(name, name)] for name in shared}
 
 
 def location_names() -> tuple[str, ...]:
     """The name of each location, by its bit number."""
     group_of = {name: group for group, names in GROUPS.items() for name in names}
-    return tuple(dict.fromkeys(group_of.get(name, name) for name in locations()))
+    found: dict[int, list[str]] = {}
+    for name, bit in locations().items():
+        found.setdefault(bit, []).append(group_of.get(name, name))
+    return tuple(" ".join(dict.fromkeys(found[bit])) for bit in range(len(found)))
 
 
 def mask_of(names: Iterable[str]) -> int:

@@ -99,7 +99,8 @@ def invariants(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def steps(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Steps, where each stands in the kernel, and design -> hardware that use it. They come with the package only."""
+    """Steps: where each stands in the kernel, what it touches, design -> hardware that use it. The package's only."""
+    from gmembench.core.footprints import footprint_of
     from gmembench.core.steps.registry import all_steps
 
     users = users_of_steps(paths)
@@ -111,6 +112,8 @@ def steps(paths: Sequence[Path]) -> list[dict[str, Any]]:
             "nature": s.nature,
             "function": s.site,
             "guards": s.guards,
+            "reads": sorted(footprint_of(s.name).reads),
+            "writes": sorted(footprint_of(s.name).writes),
             "designs": users.get(s.name, {}),
         }
         for s in all_steps()
@@ -227,7 +230,7 @@ def list_(kind: str, only: str | None, paths: tuple[Path, ...], as_json: bool) -
     events       what can be injected: where it is environment, where it would be a bug
     plans        edits of a design that break an invariant: published bugs in a small world
     invariants   what must hold, when it is judged, which designs are known to break it
-    steps        one CPU's work between two points at which another can intervene; who uses it
+    steps        one CPU's work between two points at which another can intervene; fields it touches; who uses it
     rows         steps in the order of each design's programs
     touchpoints  places of a design in KVM's own code, and those beyond legacy-vma
     cells        scenario x design x hardware x page size; reasons where it is not applicable

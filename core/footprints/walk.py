@@ -158,9 +158,9 @@ class _Walk:
         kinds = {kind for kind in self.returned if is_record(kind)}
         if len(kinds) > 1 or (kinds and len(self.returned) > 1):
             raise self.unknown(self.tree, f"returns records of different kinds: {self.returned}")
-        named = (frozenset(names) for names in (self.reads, self.writes, self.uses))
+        reads, writes, uses, asks = (frozenset(item) for item in (self.reads, self.writes, self.uses, self.asks))
         kind = self.returned.pop() if len(self.returned) == 1 else None
-        return Summary(*named, tuple(self.exits), kind, frozenset(self.asks), self.tells)
+        return Summary(reads, writes, uses, tuple(self.exits), kind, asks, self.tells)
 
     # --- statements ---
 
@@ -448,7 +448,7 @@ class _Walk:
         """The function that a call names."""
         if not isinstance(node.func, ast.Name) or node.keywords or node.func.id in self.kinds:
             raise self.unknown(node, f"cannot tell what is called: {ast.unparse(node)}")
-        builtins = self.function.__builtins__  # type: ignore[attr-defined]  # every function has them
+        builtins = self.function.__builtins__
         name = node.func.id
         found = self.function.__globals__.get(name, builtins.get(name))
         if found is None:

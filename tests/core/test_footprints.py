@@ -77,7 +77,7 @@ def test_rows_touch_nothing_beyond_their_footprints(design: str, hardware: str, 
 @needs_plain_python
 def test_a_wrong_footprint_is_caught() -> None:
     """Without one of the fields that a fault writes, its footprint is too small for what is seen."""
-    rows, notes = recorded("guest-memfd", "none", 0)
+    rows, notes = recorded("guest-memfd", "none", 2)
     infos = rows.code.info
     at = next(row for row, outcome in notes.seen if infos[row].step.name == "fault.set_spte" and outcome == NEXT)
     seen, right = notes.seen[at, NEXT], rows.prints[at]
