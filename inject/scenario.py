@@ -23,7 +23,7 @@ from gmembench.core.world import Geometry
 from gmembench.inject.catalog import load_events
 from gmembench.inject.script import operation, program_of, script
 from gmembench.inject.small_world import small_geometry
-from gmembench.inject.states import sometimes
+from gmembench.inject.states import Cast, sometimes
 from gmembench.inject.toml_file import Source, read
 from gmembench.inject.triggers import Scene, injected
 
@@ -355,13 +355,18 @@ def geometry_of(scenario: Scenario, design: Design, hardware: Hardware, more_hos
         raise UserError(f"{fault.what} (design {design.name})", scenario.where("world"), fault.mend) from fault
 
 
+def cast_of(scenario: Scenario) -> Cast:
+    """The actors, as states name them."""
+    return Cast(scenario.actors, tuple(len(actor.script) for actor in scenario.sorted_actors()))
+
+
 def states_of(scenario: Scenario, code: Code) -> tuple[tuple[Sometimes, ...], dict[str, str]]:
     """The states that a design must see, and those that it cannot: name -> why."""
     mine = scenario.for_design(code.design.unedited_name)
     seen, absent = [], {}
     for position, state in enumerate(mine.states):
         where = mine.where("sometimes", position)
-        made, lacking = sometimes(state.name, state.when, code, mine.actors, where)
+        made, lacking = sometimes(state.name, state.when, code, cast_of(mine), where)
         why = mine.body.never.get(state.name) or _elsewhere(state, code) or lacking
         if why:
             absent[state.name] = why
