@@ -1,16 +1,22 @@
 """Masks of the locations that rows touch: what a reduction may rely on."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small_worlds import ALL_DESIGNS, code_of, geometry
 
 from gmembench.core.catalog import load_hardware
+from gmembench.core.footprints import rule_reads
 from gmembench.core.footprints.rows import RowPrints
 from gmembench.core.judges import SHIPPED
 from gmembench.core.locations import EXIT_WRITES, GROUPS, MOST, Masks, location_names, locations, mask_of, masks_of
 from gmembench.core.outcomes import NEXT
 from gmembench.core.programs import Code, assemble
 from gmembench.core.rows import END
+from gmembench.core.world import World
 
 HARDWARE = load_hardware()
 CASES = [(d, h) for d in ALL_DESIGNS for h in HARDWARE if h not in ALL_DESIGNS[d].not_on]
@@ -35,6 +41,25 @@ def test_locations_fit_a_mask_and_every_group_is_one() -> None:
         assert {bits[name] for name in fields if name in bits} == {location_names().index(group)}
     alone = set(bits) - {name for fields in GROUPS.values() for name in fields}
     assert all(location_names()[bits[name]] == name for name in alone)
+
+
+def test_groups_are_those_of_the_document() -> None:
+    """docs/decisions/footprints.md lists every location of several fields, with these fields."""
+    lines = (Path(__file__).resolve().parents[2] / "docs/decisions/footprints.md").read_text().splitlines()
+    cells = [re.findall(r"`([^`]+)`", line) for line in lines if line.startswith("| `")]
+    shown = {group: set(fields) for group, *fields in cells}
+    assert shown == {group: {name.rpartition(".")[2] for name in names} for group, names in GROUPS.items()}
+
+
+def test_no_rule_sees_a_vcpu_leave() -> None:
+    """An exit that a driver makes writes nothing that a rule about states reads."""
+    seen = {name for item in SHIPPED.values() for name in rule_reads(item, "state") | rule_reads(item, "rest")}
+    assert seen.isdisjoint(EXIT_WRITES)
+
+
+def test_a_lock_of_the_file_is_one_lock() -> None:
+    """A world has one file at most, or locks that lie in files would have to be told apart."""
+    assert all(len(World(replace(geometry("guest-memfd"), file=file)).arrays["files"]) <= 1 for file in (True, False))
 
 
 def test_own_registers_are_no_location_unless_others_look_at_them() -> None:
