@@ -223,7 +223,8 @@ def find_plan(text: str, paths: Sequence[Path] = ()) -> Plan:
     known = load_plans(paths)
     if text in known:
         return known[text]
-    near = [name for name in known if f"/{name}".rpartition("/")[2].startswith(text) or name.startswith(text)]
+    near = [name for name in known if name.rpartition("/")[2].startswith(text) or name.startswith(text)]
+    near = [name for name in near if name.rpartition("/")[2] == text] or near
     if len(near) == 1:
         return known[near[0]]
     mend = f"choose one of {', '.join(near)}" if near else "choose one of `gmembench list plans`"

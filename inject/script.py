@@ -10,6 +10,7 @@ from gmembench.core.operations import (
     AS_PRIVATE,
     AS_SHARED,
     LONG,
+    NOT_NOW,
     OPERATION,
     PRIVATE,
     PROGRAM_NUMBER,
@@ -26,6 +27,7 @@ WORDS = {
     "short": 0,
     "as-shared": AS_SHARED,
     "as-private": AS_PRIVATE,
+    "not-now": NOT_NOW,
 }
 """Words after the range, and their flags."""
 
@@ -36,6 +38,7 @@ OF_PROGRAM = {
     "kernel_access": ("read", "write"),
     "host_pin": ("read", "write", "long", "short"),
     "convert": ("private", "shared"),
+    "oom_reap": ("not-now",),
     "poison": ("private", "shared"),
 }
 """The words that a program knows."""
@@ -43,7 +46,7 @@ OF_PROGRAM = {
 NUMBERED = {"slot": ("slot_create", "slot_delete", "slot_flags", "slot_move"), "node": ("migrate",)}
 """Words that a number follows, and the programs that know them."""
 
-WITHOUT_RANGE = ("close", "teardown", "reuse", "slot_delete", "slot_flags")
+WITHOUT_RANGE = ("close", "teardown", "reuse", "slot_delete", "slot_flags", "vm_create")
 """Programs that look at no range."""
 
 GRAMMAR = "PROGRAM GFN [COUNT] [read|write|private|shared|long|...] [slot N] [node N]"
