@@ -32,7 +32,8 @@ HPTE_GUEST = 16
 """Flag of an entry: the page behind it is the guest's (PageGuest, or the marker of an encrypted page)."""
 
 # --- frame ---
-ATTR_PRIVATE = 1
+ATTR_PRIVATE, ATTR_RESERVED = 1, 2
+"""RESERVED: the entry is there and empty, so that storing it cannot fail."""
 
 # --- page ---
 PAGE_FREE, PAGE_FILE, PAGE_ANON = 0, 1, 2
@@ -229,6 +230,7 @@ ACTOR = np.dtype(
         ("root", "i8"),
         ("node", "i8"),
         ("tlb_generation", "i8"),
+        ("in_td", "i8"),  # the module let it enter since it published IN_GUEST_MODE
         ("entered_epoch", "i8"),  # TD epoch at the last entry
         ("same_faults", "i8"),  # faults in a row on one gfn: zero-step mitigation
         ("denied", "i8"),  # the last exit was a fault by the owner table

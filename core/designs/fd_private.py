@@ -223,7 +223,7 @@ CONVERT_BY_PRESENCE = (
 
 
 REGISTER = (
-    row("bind.fget", {"dying": "slot.unlock_slots"}, site="kvm_private_mem_register"),
+    row("bind.fget", {"dying": "unwind.discard"}, site="kvm_private_mem_register"),
     row("slot.set_file", site="kvm_private_mem_register"),
 )
 

@@ -112,7 +112,7 @@ ALLOCATE = blocks.program(
 )
 
 BIND = (
-    row("bind.fget", {"dying": "slot.unlock_slots"}, site="kvm_restrictedmem_bind"),
+    row("bind.fget", {"dying": "unwind.discard"}, site="kvm_restrictedmem_bind"),
     row("slot.set_file", site="kvm_restrictedmem_bind"),
     row("bind.lock_write", step="gmem.lock_inval", **BY_BIND),
     row("bind.check_free", {"busy": "X_unlock_write"}, step="rm.check_free"),

@@ -130,7 +130,7 @@ UNBIND = (
 """A file that is being closed cannot be locked, but its bindings must go before the memslot does."""
 
 SLOT_CREATE = blocks.slot_create(
-    (row("gmem.fget", {"dying": "slot.unlock_slots"}, step="bind.fget"), row("slot.set_file")),
+    (row("gmem.fget", {"dying": "unwind.discard"}, step="bind.fget"), row("slot.set_file")),
     BIND,
     (row("gmem.fput", step="gmem.put_file", place="kvm-memslot"),),
     (

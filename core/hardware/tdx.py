@@ -118,7 +118,9 @@ HARDWARE = Hardware(
         "retry": RETRY,
     },
     steps={
-        "enter.set_in_guest": "tdx.enter",
+        "enter.service_requests": "tdx.service_requests",
+        "enter.set_in_guest": "tdx.set_in_guest",
+        "enter.recheck_requests": "tdx.enter",
         "enter.decode": "tdx.decode",
         "guest.translate": "tdx.translate",
         "prefault.load_root": "gpa.prefault_root",

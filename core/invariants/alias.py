@@ -19,7 +19,7 @@ from gmembench.core.world import ATTR_PRIVATE, SPTE_PRESENT, frame, spte
 def of_one_attr(w: Record, gfn: int, count: int) -> bool:
     """Whether the gfns from `gfn` on have the same attribute."""
     for other in range(gfn + 1, min(gfn + count, w["frames_n"])):
-        if frame(w, other)["attr"] != frame(w, gfn)["attr"]:
+        if (frame(w, other)["attr"] ^ frame(w, gfn)["attr"]) & ATTR_PRIVATE:
             return False
     return True
 

@@ -8,7 +8,7 @@ from gmembench.core.jit import part
 from gmembench.core.parts.memslots import slot_of_gfn
 from gmembench.core.parts.stage2 import entry_level, level_gfns
 from gmembench.core.views import Record
-from gmembench.core.world import SPTE_GIGANTIC, SPTE_HUGE, frame, spte
+from gmembench.core.world import ATTR_PRIVATE, SPTE_GIGANTIC, SPTE_HUGE, frame, spte
 
 
 @part
@@ -18,7 +18,7 @@ def covers_wrong(w: Record, gfn: int, level: int) -> int:
     for other in range(gfn + 1, gfn + level_gfns(w, level)):
         if other >= w["frames_n"] or slot_of_gfn(w, other) != found:
             return 1 + other
-        if frame(w, other)["attr"] != frame(w, gfn)["attr"]:
+        if (frame(w, other)["attr"] ^ frame(w, gfn)["attr"]) & ATTR_PRIVATE:
             return 1 + other
     return 0
 

@@ -53,8 +53,25 @@ def runs_on_foreign_page(w: Record, a: Record) -> int:
     return 0
 
 
+@part
+def maps_below_dead_root(w: Record) -> int:
+    """1 + the gfn that is mapped below a root that no vCPU loads any more: nobody knows of that entry."""
+    if w["separate_roots"] != 0:
+        return 0
+    for gfn in range(w["frames_n"]):
+        dead = (w["root_valid_0"] == 0 and spte(w, gfn, 0)["bits"] & SPTE_PRESENT != 0) or (
+            w["root_valid_1"] == 0 and spte(w, gfn, 1)["bits"] & SPTE_PRESENT != 0
+        )
+        if dead:
+            return 1 + gfn
+    return 0
+
+
 def maps_without_memslot(w: Record) -> int:
-    """1 + the gfn that is mapped though no memslot holds it."""
+    """1 + the gfn that is mapped though no memslot holds it, or below a root that is gone."""
+    lost = maps_below_dead_root(w)
+    if lost != 0:
+        return lost
     for gfn in range(w["frames_n"]):
         present = (spte(w, gfn, 0)["bits"] | spte(w, gfn, 1)["bits"]) & SPTE_PRESENT
         if present and slot_of_gfn(w, gfn) < 0:
@@ -67,5 +84,5 @@ INVARIANT = Invariant(
     (__doc__ or "").strip(),
     state=Rule(maps_foreign_page, "gfn {} is mapped to a page that is no longer its own"),
     use=Rule(runs_on_foreign_page, "a vCPU ran on the VMSA at gfn {}, whose page is no longer its own"),
-    rest=Rule(maps_without_memslot, "gfn {} is mapped, and no memslot holds it"),
+    rest=Rule(maps_without_memslot, "gfn {} is mapped, and no memslot holds it, or the root above is gone"),
 )

@@ -47,14 +47,14 @@ def region_is_mixed(w: Record, a: Record, level: int, first: int) -> int:
 def attributes_differ(w: Record, level: int, first: int) -> int:
     """1 if the attributes inside the region of `level` at `first` differ; level 3 asks the flags of level 2."""
     end = min(first + (1 << (w["region_shift"] * (level - 1))), w["frames_n"])
-    attr = frame(w, first)["attr"]
+    attr = frame(w, first)["attr"] & ATTR_PRIVATE
     if level == 2:
         for gfn in range(first + 1, end):
-            if frame(w, gfn)["attr"] != attr:
+            if frame(w, gfn)["attr"] & ATTR_PRIVATE != attr:
                 return 1
         return 0
     for gfn in range(first, end, 1 << w["region_shift"]):
-        if region(w, table_index(w, 2, gfn))["mixed"] != 0 or frame(w, gfn)["attr"] != attr:
+        if region(w, table_index(w, 2, gfn))["mixed"] != 0 or frame(w, gfn)["attr"] & ATTR_PRIVATE != attr:
             return 1
     return 0
 

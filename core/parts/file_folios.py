@@ -16,9 +16,15 @@ def add_folio(w: Record, a: Record) -> int:
 
     Returns NEXT, RACED if there is one by now, or NOMEM with the errno in `error`.
     """
-    c = cache(w, a["index"])
-    if c["pfn"] != 0:
+    if cache(w, a["index"])["pfn"] != 0:
         return RACED
+    return new_folio(w, a)
+
+
+@part
+def new_folio(w: Record, a: Record) -> int:
+    """The same without a look whether there is one: NEXT or NOMEM."""
+    c = cache(w, a["index"])
     pfn = take_page(w, 0)
     if pfn == 0:
         a["error"] = ENOMEM

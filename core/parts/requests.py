@@ -14,3 +14,14 @@ def serve(w: Record, a: Record) -> None:
         a["root"] = -1
         a["tlb_generation"] += 1
     a["requests"] = 0
+
+
+@part
+def reload_root(w: Record, a: Record) -> None:
+    """Let go of a root that was asked back, and load the one in use if the vCPU has none (kvm_mmu_reload)."""
+    if a["requests"] & REQUEST_FREE_ROOTS:
+        a["requests"] = a["requests"] & ~REQUEST_FREE_ROOTS
+        a["root"] = -1
+        a["tlb_generation"] += 1
+    if a["root"] < 0:
+        a["root"] = w["root"]

@@ -9,11 +9,17 @@ EPOCHS = 256
 
 
 @part
+def inside(v: Record) -> bool:
+    """Whether a vCPU runs in the TD: it was let in, and has not left since."""
+    return v["mode"] == IN_GUEST and v["in_td"] != 0
+
+
+@part
 def tree_locked(w: Record) -> bool:
     """Whether TDH.VP.ENTER of some vCPU holds the SEPT tree lock; leaving the guest ends it."""
     if w["tdx_tree_lock"] == 0:
         return False
-    return actor(w, w["tdx_tree_lock"] - 1)["mode"] == IN_GUEST
+    return inside(actor(w, w["tdx_tree_lock"] - 1))
 
 
 @part
@@ -27,7 +33,7 @@ def tracked(w: Record, gfn: int) -> bool:
         return False
     for i in range(w["vcpus"]):
         v = actor(w, i)
-        if v["mode"] == IN_GUEST and w["tdx_epoch"] - v["entered_epoch"] >= age:
+        if inside(v) and w["tdx_epoch"] - v["entered_epoch"] >= age:
             return False
     return True
 

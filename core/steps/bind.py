@@ -5,7 +5,7 @@ from gmembench.core.outcomes import AGAIN, BUSY, DYING, NEXT, NONE
 from gmembench.core.parts.files import descriptor_open
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import FILE_LIVE, LIFE_UNUSED, cache, file, slot
+from gmembench.core.world import FILE_LIVE, cache, file, slot
 
 
 @step("kvm-memslot", "refcount", "kvm_gmem_bind", ("dying",))
@@ -13,7 +13,6 @@ def fget(w: Record, a: Record, r: Record) -> int:
     """Take a reference to the file that the VMM names."""
     if not descriptor_open(w, 0):
         a["result"] = EBADF
-        slot(w, a["new_slot"])["life"] = LIFE_UNUSED
         return DYING
     file(w, 0)["refs"] += 1
     a["file"] = 0
@@ -32,7 +31,7 @@ def check(w: Record, a: Record, r: Record) -> int:
     return NEXT
 
 
-@step("kvm-memslot", "state", "xa_store_range", ("nomem",), guards="errors of the xarray: the model stores in place")
+@step("kvm-memslot", "state", "xa_store_range", ("nomem",))
 def store(w: Record, a: Record, r: Record) -> int:
     """Store the binding of one index."""
     s = slot(w, a["new_slot"])

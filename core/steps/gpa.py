@@ -1,6 +1,7 @@
 """Private or shared by the guest's own address: the shared bit of TDX, the C-bit of SNP."""
 
 from gmembench.core.outcomes import NEXT
+from gmembench.core.parts.requests import reload_root
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import ATTR_PRIVATE, frame
@@ -15,7 +16,7 @@ def classify(w: Record, a: Record, r: Record) -> int:
 
 @step("kvm-fault", "state", "kvm_arch_vcpu_pre_fault_memory")
 def prefault_root(w: Record, a: Record, r: Record) -> int:
-    """Load the current root. A prefault has no guest address: private or shared is what the attribute says now."""
-    a["root"] = w["root"]
+    """Load the root where it must be. A prefault has no guest address: the attribute says now what it is."""
+    reload_root(w, a)
     a["is_private"] = frame(w, a["gfn"])["attr"] & ATTR_PRIVATE
     return NEXT

@@ -2,14 +2,15 @@
 
 from gmembench.core.outcomes import NEXT
 from gmembench.core.parts.prefault import after_page
+from gmembench.core.parts.requests import reload_root
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 
 
 @step("kvm-fault", "state", "kvm_mmu_reload")
 def load_root(w: Record, a: Record, r: Record) -> int:
-    """Load the current root if the vCPU has none, or another one."""
-    a["root"] = w["root"]
+    """Let go of a root that was asked back, and load the current one if the vCPU has none."""
+    reload_root(w, a)
     return NEXT
 
 

@@ -5,7 +5,7 @@ A SEAMCALL that finds one of the module's own locks taken says busy; one that is
 
 from gmembench.core.outcomes import ABSENT, BUSY, NEXT, PENDING, REFUSED
 from gmembench.core.parts.pool import zero_pages
-from gmembench.core.parts.sept import EPOCHS, give_back, tracked, tree_locked
+from gmembench.core.parts.sept import EPOCHS, give_back, inside, tracked, tree_locked
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
@@ -70,7 +70,7 @@ def track(w: Record, a: Record, r: Record) -> int:
     """TDH.MEM.TRACK: begin a new TD epoch. Refused while a vCPU of the epoch before this one is in the guest."""
     for i in range(w["vcpus"]):
         v = actor(w, i)
-        if v["mode"] == IN_GUEST and v["entered_epoch"] < w["tdx_epoch"]:
+        if inside(v) and v["entered_epoch"] < w["tdx_epoch"]:
             return REFUSED
     w["tdx_epoch"] += 1
     return NEXT

@@ -27,6 +27,7 @@ from gmembench.core.parts.gpa import believed_private, cache_pfn, cached_pfn
 from gmembench.core.parts.kicks import all_left, kick_all
 from gmembench.core.parts.memslots import slot_of_gfn, walk_on
 from gmembench.core.parts.prefault import after_page
+from gmembench.core.parts.requests import serve
 from gmembench.core.parts.roots import drop_tables
 from gmembench.core.parts.sept import give_back, tree_locked
 from gmembench.core.parts.slot_objects import end_swap
@@ -62,17 +63,37 @@ The module waits for more; this few, so that exploration reaches it.
 """
 
 
-@step("kvm-fault", "state", "tdx_vcpu_run")
+@step("kvm-fault", "state", "vcpu_enter_guest", ("pending",))
+def service_requests(w: Record, a: Record, r: Record) -> int:
+    """Serve the requests that other CPUs left. A vCPU that could not enter for a zap waits here instead of spinning."""
+    if w["tdx_zap_wait"] != 0:
+        return BLOCKED
+    if a["requests"] != 0:
+        serve(w, a)
+    return NEXT
+
+
+@step("kvm-fault", "state", "vcpu_enter_guest")
+def set_in_guest(w: Record, a: Record, r: Record) -> int:
+    """Publish IN_GUEST_MODE, before the requests and the zap that wants all vCPUs out are looked for."""
+    a["mode"] = IN_GUEST
+    a["in_td"] = 0
+    return NEXT
+
+
+@step("kvm-fault", "check", "tdx_vcpu_run", ("pending",))
 def enter(w: Record, a: Record, r: Record) -> int:
-    """TDH.VP.ENTER, not while a zap wants all vCPUs out. A new TD epoch flushes the TLB.
+    """TDH.VP.ENTER, unless there are requests or a zap wants all vCPUs out. A new TD epoch flushes the TLB.
 
     A vCPU that comes back with the same private fault too often holds the SEPT tree lock while it enters
     (zero-step mitigation).
     """
     stuck = a["same_faults"] >= ZERO_STEP_FAULTS
-    if w["tdx_zap_wait"] != 0 or (stuck and tree_locked(w)):
+    if a["requests"] != 0 or w["tdx_zap_wait"] != 0:
+        return PENDING
+    if stuck and tree_locked(w):
         return BLOCKED
-    a["mode"] = IN_GUEST
+    a["in_td"] = 1
     if a["entered_epoch"] != w["tdx_epoch"]:
         a["entered_epoch"] = w["tdx_epoch"]
         a["tlb_generation"] += 1

@@ -277,7 +277,7 @@ def zero_step(m: Machine, number: int) -> Stepper:
     s = Stepper(m)
     m.actor(number)["same_faults"] = 2
     s.start("access", number, 3, kind="private")
-    s.until(number, "enter.srcu_unlock")
+    s.until(number, "guest.translate")
     assert m.world["tdx_tree_lock"] == number + 1
     return s
 
@@ -294,7 +294,7 @@ def test_repeated_private_faults_arm_zero_step_mitigation() -> None:
         s.until(V1, "exit.set_outside")
         assert m.actor(V1)["same_faults"] == count
         s.until(V1, "enter.service_requests")
-    s.until(V1, "enter.srcu_unlock")
+    s.until(V1, "guest.translate")
     assert m.world["tdx_tree_lock"] == V1 + 1
     m.world.header["inval_count"] = 0
     m.world.arrays["slots"]["life"][0] = 2
@@ -313,13 +313,34 @@ def test_a_busy_seamcall_is_tried_once_more_with_all_vcpus_out() -> None:
     assert s.step(H0) == "blocked"
     assert s.exit_kicked() == 2
     s.start("access", V0, 0)
-    s.until(V0, "enter.set_in_guest")
+    s.until(V0, "enter.service_requests")
     assert s.step(V0) == "blocked"
     s.finish(H0)
     assert (m.world["vm_dead"], m.world["tdx_zap_wait"], owned(m.world)) == (0, 0, set())
     m.do("convert", H1, 3, private=True)
     s.finish(V0, V1)
     assert (m.actor(V0)["result"], sept_faults(m.world)) == (0, [])
+
+
+def test_an_entry_under_way_is_given_up_when_a_zap_wants_all_vcpus_out() -> None:
+    """V0 has published its mode before the zap looks at it: the zap waits, V0 sees the flag and turns back."""
+    m = private_world(1)
+    s = zero_step(m, V1)
+    m.actor(V0)["mode"] = 0
+    s.start("access", V0, 0, kind="private")
+    s.until(V0, "enter.recheck_requests")
+    zapper_at(s, "punch.start.block")
+    assert s.step(H0) == "busy"
+    s.until(H0, "block_kick_wait")
+    assert s.step(V0) == "pending"
+    assert s.row(V0) == "access.cancel.set_outside"
+    assert s.step(H0) == "blocked"
+    s.step(V0)
+    s.finish(H0)
+    assert (m.world["vm_dead"], m.world["tdx_zap_wait"]) == (0, 0)
+    m.do("convert", H1, 3, private=True)
+    s.finish(V0, V1)
+    assert sept_faults(m.world) == []
 
 
 def test_busy_ignored_leaves_the_secure_ept_without_a_mirror() -> None:

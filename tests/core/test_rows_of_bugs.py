@@ -16,7 +16,7 @@ from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
 from gmembench.core.drivers.fair import finish, let_kicked_leave
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.operations import LONG, NOT_NOW, PRIVATE, WRITE
-from gmembench.core.programs import Design, Program, assemble, with_hardware
+from gmembench.core.programs import Design, Program, assemble, row, with_hardware
 from gmembench.core.steps.fd import BY_ADDRESS, BY_TAG
 from gmembench.core.steps.pin import SHORT_ALWAYS
 from gmembench.core.world import World
@@ -65,8 +65,8 @@ def found(
     code = assemble(design, kind)
     made = [np.concatenate(s) if len(s) else operation("reuse", H0)[:0] for s in scripts]
     stepper = Stepper(code, World(tiny(design, kind, consumers=4, **changes)), made)
-    for number, row in schedule:
-        run_to(stepper, number, row)
+    for number, place in schedule:
+        run_to(stepper, number, place)
     if stepper.violation is None:
         finish(stepper)
     return "" if stepper.violation is None else stepper.violation.invariant
@@ -169,8 +169,8 @@ def test_a_folio_is_truncated_under_its_waiter() -> None:
     scripts = [operation("access", V0, 0, 1, WRITE), host[:0], host]
     stepper = Stepper(assemble(GUEST_MEMFD, kind), World(tiny(GUEST_MEMFD, kind)), scripts)
     early = ((H0, END), (H0, END), (V0, "gmem.find_folio"), (H0, "punch.remove_folio"), (V0, "gmem.lock_folio"))
-    for number, row in (*early, (H0, END)):
-        run_to(stepper, number, row)
+    for number, place in (*early, (H0, END)):
+        run_to(stepper, number, place)
     finish(stepper)
     assert stepper.violation is None
     assert any(t.row == "access.gmem.recheck_mapping" and t.outcome == "truncated" for t in stepper.trail)
@@ -181,3 +181,55 @@ def test_a_long_pin_is_no_region() -> None:
     scripts = ([], [], [operation("host_pin", H0, 0, 1, LONG)])
     edit: Edit = lambda p: p.with_operand("pin.take", value=SHORT_ALWAYS)  # noqa: E731
     assert differs(LEGACY_VMA, "host_pin", edit, (), *scripts, movable=True) == ""
+
+
+def test_a_root_that_was_reclaimed_is_not_mapped_into() -> None:
+    """A22: making room for page tables before the test of the root is harmless, after it an entry is lost."""
+    early: Edit = lambda p: p.inserted(row("fault.reclaim", step="plain.reclaim_root"), "fault.recheck_root")  # noqa: E731
+    late: Edit = lambda p: p.inserted(row("fault.reclaim", step="plain.reclaim_root"), "fault.choose_level")  # noqa: E731
+    scripts = ([operation("access", V0, 0, 1, WRITE)], [], [])
+    assert found(edited(LEGACY_VMA, "access", early), (), *scripts) in ("", "LIVE")
+    assert found(edited(LEGACY_VMA, "access", late), (), *scripts) == "UAF-MAP"
+
+
+def test_a_leaf_entry_is_set_by_compare_and_exchange() -> None:
+    """A store without a compare overwrites what another fault put there: harmless as long as both find one page."""
+    scripts = ([operation("access", V0)], [operation("access", V1)], [])
+    schedule = ((V0, "fault.set_spte"), (V1, "fault.set_spte"), (V0, END), (V1, END))
+    edit: Edit = lambda p: p.replaced("fault.set_spte", "plain.set_spte")  # noqa: E731
+    assert differs(GUEST_MEMFD, "access", edit, schedule, *scripts) == ""
+
+
+def test_a_range_is_forgotten_only_by_the_first_invalidation() -> None:
+    """Two punches at once: the second one must not take the first one's range away."""
+    scripts = (
+        [operation("access", V0, 3)],
+        [],
+        [operation("allocate", H0), operation("punch", H0)],
+        [operation("convert", H1, 3, 1, PRIVATE)],
+    )
+    schedule = (
+        (H0, END),
+        (V0, "fault.lock_mmu"),
+        (H1, "convert.store_attr"),
+        (H0, "punch.lock_folio"),
+        (V0, "fault.unlock_mmu"),
+    )
+    edit: Edit = lambda p: p.replaced("punch.start.range_reset", "plain.range_reset")  # noqa: E731
+    assert differs(GUEST_MEMFD, "punch", edit, schedule, *scripts) == "ALIAS"
+
+
+def test_a_range_is_added_whatever_is_mapped() -> None:
+    """A08: without a range the count covers nothing that is known, and the kernel warns."""
+    scripts = ([], [], [operation("convert", H0, 0, 4, PRIVATE)])
+    edit: Edit = lambda p: p.replaced("convert.pre.range_add", "plain.range_add_mapped")  # noqa: E731
+    assert differs(GUEST_MEMFD, "convert", edit, (), *scripts) == "CNT"
+
+
+def test_a_memslot_is_published_after_its_bindings_were_stored_or_not_at_all() -> None:
+    """C02: a binding that cannot be stored takes back those before it; else they name a memslot that is gone."""
+    scripts = ([], [], [operation("slot_delete", H0), operation("slot_create", H0, 0, 4)])
+    fails: Edit = lambda p: p.replaced("bind.store", "plain.bind_store").with_operand("bind.store", value=2)  # noqa: E731
+    leaves: Edit = lambda p: fails(p).redirected("bind.store", "nomem", "X_unlock_inval")  # noqa: E731
+    assert found(edited(GUEST_MEMFD, "slot_create", fails), (), *scripts) == ""
+    assert found(edited(GUEST_MEMFD, "slot_create", leaves), (), *scripts) == "OBJ"
