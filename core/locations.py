@@ -10,9 +10,9 @@ from functools import cache
 
 import numpy as np
 
-from gmembench.core.footprints import USED, Way, footprint_of, footprints_in
+from gmembench.core.footprints import USED, footprint_of, footprints_in
 from gmembench.core.footprints.kinds import SELF
-from gmembench.core.footprints.rows import SKIPPED, RowPrints
+from gmembench.core.footprints.rows import RowPrints
 from gmembench.core.invariant import Invariant
 from gmembench.core.judges import SHIPPED
 from gmembench.core.liveness import OTHERS
@@ -141,10 +141,6 @@ class _Locks:
         self.held = self._held()
         self.names = self._names()
 
-    def after(self, row: int, way: Way, held: frozenset[str]) -> frozenset[str]:
-        """What is certainly held after a row that began with `held`."""
-        return held if way is SKIPPED else (held - self.rows.prints[row].writes) | way.takes
-
     def _held(self) -> dict[int, frozenset[str]]:
         """Row -> locks that an actor before it certainly holds, whichever way it came."""
         found = {row: frozenset[str]() for row in self.rows.entries}
@@ -152,7 +148,7 @@ class _Locks:
         while todo:
             row = todo.pop()
             for target, way in self.rows.following(row):
-                now = self.after(row, way, found[row])
+                now = (found[row] - way.writes) | way.takes  # what is surely held after it
                 if target != END and found.get(target) != (merged := found.get(target, now) & now):
                     found[target] = merged
                     todo.append(target)
@@ -165,8 +161,7 @@ class _Locks:
         found &= _union(self.rows.prints[row].waits for row in reached)
         for row in reached:
             for _, way in self.rows.following(row):
-                if way is not SKIPPED:
-                    found -= self.rows.prints[row].writes - way.takes - self.held[row]
+                found -= way.writes - way.takes - self.held[row]
         return tuple(sorted(found))
 
 

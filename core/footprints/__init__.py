@@ -37,13 +37,18 @@ class Way:
     """One way out of a step. `outcome`: None if the source does not tell.
 
     `kills`: registers that it surely has set. `takes`: locks that it surely has taken, by storing the actor's number
-    + 1 or counting a reader. `used`: it may have used a page, so that the rules of "use" are asked.
+    + 1 or counting a reader. `writes`: fields that it may have written.
     """
 
     outcome: int | None
     kills: Names
     takes: Names
-    used: bool
+    writes: Names
+
+    @property
+    def used(self) -> bool:
+        """Whether it may have used a page, so that the rules of "use" are asked."""
+        return USED in self.writes
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def _way(exit_: Exit) -> Way:
     surely = exit_.done.surely
     taken = frozenset(name for name in surely if name.startswith(TAKEN))
     named = frozenset(name.removeprefix(TAKEN) for name in taken)
-    return Way(exit_.number, surely - taken, named, USED in exit_.done.perhaps)
+    return Way(exit_.number, surely - taken, named, exit_.done.perhaps)
 
 
 def _footprint(summary: Summary, waits: Names) -> Footprint:

@@ -12,7 +12,7 @@ from gmembench.core.programs import Code
 from gmembench.core.rows import END, OPERANDS
 from gmembench.core.world import Geometry
 
-SKIPPED = Way(None, frozenset(), frozenset(), False)
+SKIPPED = Way(None, frozenset(), frozenset(), frozenset())
 """The way of a row whose outcome a driver forces: its step is not run."""
 
 

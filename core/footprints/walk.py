@@ -35,21 +35,27 @@ TAKEN = "+"
 
 
 class Done(NamedTuple):
-    """What was done on the ways to a point: `surely` on all of them, `perhaps` on some.
+    """What was done on the ways to a point.
 
-    Registers that are set, and locks that are taken, these with TAKEN before their names.
+    `surely`, on all of them: registers set, and locks taken, these with TAKEN before their names. `perhaps`, on some:
+    fields written.
     """
 
     surely: Names = frozenset()
     perhaps: Names = frozenset()
 
-    def and_set(self, name: str) -> "Done":
-        """And then this."""
-        return Done(self.surely | {name}, self.perhaps | {name})
+    def and_written(self, name: str) -> "Done":
+        """And then a field is written; if it is a lock, that is surely taken no longer."""
+        surely = self.surely - {TAKEN + name}
+        return Done(surely | {name} if is_register(name) else surely, self.perhaps | {name})
 
-    def and_dropped(self, names: Iterable[str]) -> "Done":
-        """And then the locks of these names are surely taken no longer, if they are among them."""
-        return Done(self.surely - {TAKEN + name for name in names}, self.perhaps)
+    def and_taken(self, name: str) -> "Done":
+        """And then a lock is taken."""
+        return Done(self.surely | {TAKEN + name}, self.perhaps)
+
+    def and_perhaps(self, names: Iterable[str]) -> "Done":
+        """And then these fields are written, or are not."""
+        return Done(self.surely - {TAKEN + name for name in names}, self.perhaps.union(names))
 
     def or_(self, other: "Done | None") -> "Done":
         """Where two ways meet; None is a way that nobody comes."""
@@ -57,7 +63,7 @@ class Done(NamedTuple):
 
     def then(self, other: "Done") -> "Done":
         """And then all that."""
-        return Done(self.surely | other.surely, self.perhaps | other.perhaps)
+        return Done(self.and_perhaps(other.perhaps).surely | other.surely, self.perhaps | other.perhaps)
 
 
 class Exit(NamedTuple):
@@ -223,7 +229,7 @@ class _Walk:
         self.writes = set()
         self.block(body)
         inside, self.writes, self.exits = self.writes, self.writes | writes, exits
-        earlier = Done(before.and_dropped(inside).surely, before.perhaps | inside)
+        earlier = before.and_perhaps(inside)
         self.done = earlier
         self.block(body)
         self.done = earlier
@@ -298,7 +304,6 @@ class _Walk:
         called = self.part_called(value)
         if called is not None and before is not None:
             inner = self.walks.of(called, self.argument_kinds(value))
-            before = before.and_dropped(inner.writes)
             self.exits += [Exit(one.number, before.then(one.done)) for one in inner.exits]
         elif self.done is not None:
             self.exits.append(Exit(kind if isinstance(kind, int) else None, self.done))
@@ -433,14 +438,12 @@ class _Walk:
             return
         self.writes.add(name)
         if self.done is not None:
-            self.done = self.done.and_dropped([name])
-            if is_register(name):
-                self.done = self.done.and_set(name)
+            self.done = self.done.and_written(name)
 
     def note_taken(self, name: str) -> None:
         """A lock is taken: the actor's number + 1 is stored in it, or one more reader is counted."""
         if name.partition(".")[0] in SINGLE and self.done is not None:
-            self.done = self.done.and_set(TAKEN + name)
+            self.done = self.done.and_taken(name)
 
     # --- calls ---
 
@@ -510,7 +513,7 @@ class _Walk:
         ended: Done | None = None
         for one in inner.exits:
             ended = _either_way(ended, one.done)
-        self.done = self.done.and_dropped(inner.writes).then(ended or Done())
+        self.done = self.done.then(ended or Done())
 
 
 def _stores(tree: ast.FunctionDef) -> Counter[str]:

@@ -1,17 +1,20 @@
 """Masks of the locations that rows touch: what a reduction may rely on."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interleavings import TWO_SLOTS, random_run
 from small_worlds import ALL_DESIGNS, code_of, geometry
 
 from gmembench.core.catalog import load_hardware
+from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.footprints import rule_reads
 from gmembench.core.footprints.rows import RowPrints
-from gmembench.core.judges import SHIPPED
+from gmembench.core.judges import SHIPPED, Panel
 from gmembench.core.locations import EXIT_WRITES, GROUPS, MOST, Masks, location_names, locations, mask_of, masks_of
 from gmembench.core.outcomes import NEXT
 from gmembench.core.programs import Code, assemble
@@ -115,6 +118,34 @@ def test_what_is_held_before_rows() -> None:
     assert held(masks, at(code, "punch.fdput")) == set()
     assert held(masks, at(code, "access.fault.set_spte")) == {"header.mmu_readers"}
     assert held(masks, at(code, "slot_delete.slot.publish_removed")) >= {"header.slots_lock", "header.mn_lock"}
+
+
+@pytest.mark.parametrize("design", ALL_DESIGNS)
+def test_what_is_said_to_be_held_is_held(design: str) -> None:
+    """At every point of a random run the locks of each actor name it, and readers are counted."""
+    code = assemble(ALL_DESIGNS[design], HARDWARE["none"])
+    masks, rows = masks_of(code), {item.name: row for row, item in enumerate(code.info)}
+    take, seen = Stepper.take, set[str]()
+
+    def watched(stepper: Stepper, *choice: int) -> int:
+        ended = take(stepper, *choice)
+        holders: Counter[tuple[str, int]] = Counter()
+        for number in range(len(stepper.world.arrays["actors"])):
+            if stepper.next_row(number):
+                holders.update((name, number) for name in held(masks, rows[stepper.next_row(number)]))
+        for name, number in holders:
+            kind, field = name.split(".")
+            value = int((stepper.world.header if kind == "header" else stepper.world.arrays[kind])[field][0])
+            counted = field.endswith("_readers") or field == "mn_active"
+            assert value >= sum(other == name for other, _ in holders) if counted else value == number + 1, name
+            seen.add(name)
+        return ended
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "take", watched)
+        for seed in range(2):
+            random_run(code, seed, panel=Panel({}), slots=TWO_SLOTS)
+    assert {"header.mmu_writer", "header.mn_active"} <= seen
 
 
 def test_a_lock_that_is_dropped_without_being_held_is_none() -> None:
