@@ -7,6 +7,7 @@ operands of a row are known, or constants of the world, ways that they close are
 """
 
 import ast
+import builtins
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -451,9 +452,8 @@ class _Walk:
         """The function that a call names."""
         if not isinstance(node.func, ast.Name) or node.keywords or node.func.id in self.kinds:
             raise self.unknown(node, f"cannot tell what is called: {ast.unparse(node)}")
-        builtins = self.function.__builtins__
         name = node.func.id
-        found = self.function.__globals__.get(name, builtins.get(name))
+        found = self.function.__globals__.get(name, getattr(builtins, name, None))
         if found is None:
             raise self.unknown(node, f"no function {name!r}")
         return found
