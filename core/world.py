@@ -53,7 +53,7 @@ CONSUMER_NONE, CONSUMER_PIN_SHORT, CONSUMER_PIN_LONG, CONSUMER_VMSA = 0, 1, 2, 3
 """A VMSA holds no reference: it is the page that a vCPU of SNP runs on, 0 while it has none."""
 
 # --- objects that an actor uses by a pointer ---
-OBJECT_NONE, OBJECT_REGION, OBJECT_VM = 0, 1, 2
+OBJECT_NONE, OBJECT_REGION, OBJECT_VM, OBJECT_INODE = 0, 1, 2, 3
 
 # --- life of an object ---
 LIFE_UNUSED, LIFE_BUILDING, LIFE_READY, LIFE_INVALID, LIFE_FREED = 0, 1, 2, 3, 5
@@ -174,6 +174,7 @@ FILE = np.dtype(
         ("inval_writer", "i4"),  # invalidate_lock, or the rwsem of restrictedmem: actor + 1
         ("inval_readers", "i4"),
         ("inode_lock", "i4"),  # of the shmem file behind it: actor + 1
+        ("inode_freed", "u1"),  # its inode, and the mapping of its folios, are gone
         ("owner_tag", "u1"),  # tag of the VM object that it was paired with, and calls back
     ]
 )

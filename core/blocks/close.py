@@ -43,9 +43,10 @@ def close(kind: int = 0) -> Program:
             row("rel.unlock_slots", step="slot.unlock_slots", **BY_RELEASE),
             row("rel.free_file"),
             row("rel.put_vm"),
-            row("evict.remove_folio", {"none": "END"}, step="teardown.evict_folio"),
+            row("evict.remove_folio", {"none": "evict.free_inode"}, step="teardown.evict_folio"),
             hook("reclaim"),
             row("evict.put_folio", {"again": "evict.remove_folio"}, step="teardown.put_folio"),
+            row("evict.free_inode", step="teardown.free_inode"),
         ),
         aside=beside_zap("rel.start"),
     )

@@ -3,7 +3,7 @@
 The file's bindings name memslots that live, and no memslot object that was freed and used again, which its tag tells.
 A binding of a memslot that is not ready yet does no harm until an invalidation walks into it. A reader inside SRCU that
 has looked up a memslot finds it alive. A memslot that is in use names no freed file, and nobody holds a reference to a
-freed file. Nobody uses a registered region or a VM object by a pointer to what was there before.
+freed file. Nobody uses a registered region, an inode or a VM object by a pointer to what was there before.
 """
 
 from gmembench.core.invariant import Invariant, Rule
@@ -15,6 +15,7 @@ from gmembench.core.world import (
     LIFE_FREED,
     LIFE_READY,
     LIFE_UNUSED,
+    OBJECT_INODE,
     OBJECT_REGION,
     OBJECT_VM,
     actor,
@@ -54,6 +55,8 @@ def pointer_is_stale(w: Record) -> int:
     for i in range(w["actors_n"]):
         a = actor(w, i)
         if a["object"] == OBJECT_REGION and a["object_tag"] != w["region_tag"]:
+            return 1 + i
+        if a["object"] == OBJECT_INODE and file(w, 0)["inode_freed"] != 0:
             return 1 + i
         if a["object"] == OBJECT_VM and (w["vm_refs"] == 0 or a["object_tag"] != w["vm_tag"] & 0xFF):
             return 1 + i

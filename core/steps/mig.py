@@ -2,6 +2,7 @@
 
 from gmembench.core.errno import EBUSY, ENOMEM, EOPNOTSUPP
 from gmembench.core.outcomes import AGAIN, BUSY, EXTRA, INACCESSIBLE, NEXT, NOMEM, NONE, SAME
+from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.pool import free_page, put_page, take_page
 from gmembench.core.parts.vma import host_pfn, hpte_gfn, migrates
 from gmembench.core.steps.registry import step
@@ -9,8 +10,11 @@ from gmembench.core.views import Record
 from gmembench.core.world import (
     HPTE_MIGRATION,
     HPTE_RW,
+    OBJECT_INODE,
+    OBJECT_NONE,
     PAGE_ANON,
     PAGE_FILE,
+    PG_IN_MAPPING,
     PG_MOVABLE,
     cache,
     frame,
@@ -137,6 +141,57 @@ def find_page(w: Record, a: Record, r: Record) -> int:
     if a["gfn"] < w["cache_n"] and cache(w, a["gfn"])["pfn"] != 0:
         return INACCESSIBLE
     return NONE
+
+
+@step("mm", "refcount", "folio_get_nontail_page", ("none",))
+def hold_file_page(w: Record, a: Record, r: Record) -> int:
+    """Take a reference to the file's page behind a gfn, if it is still there."""
+    a["pfn"] = cache(w, a["gfn"])["pfn"]
+    if a["pfn"] == 0:
+        return NONE
+    h = page(w, block_head(w, a["pfn"]))
+    h["refs"] = h["refs"] + 1
+    return NEXT
+
+
+@step("mm", "lock", "isolate_migratepages_block", ("busy",))
+def trylock_file_page(w: Record, a: Record, r: Record) -> int:
+    """Try the lock of the file's page: it keeps the page in the file, and so the mapping alive."""
+    h = page(w, block_head(w, a["pfn"]))
+    if h["lock"] != 0:
+        return BUSY
+    h["lock"] = a["number"] + 1
+    return NEXT
+
+
+@step("mm", "state", "folio_mapping", ("none",))
+def read_mapping(w: Record, a: Record, r: Record) -> int:
+    """Read which mapping the page belongs to; none if it was truncated."""
+    return NEXT if page(w, block_head(w, a["pfn"]))["flags"] & PG_IN_MAPPING else NONE
+
+
+@step("mm", "check", "mapping_inaccessible")
+def test_mapping(w: Record, a: Record, r: Record) -> int:
+    """Read the flags of that mapping: it is one that nobody may move pages of."""
+    a["object"] = OBJECT_INODE
+    return NEXT
+
+
+@step("mm", "lock", "folio_unlock")
+def unlock_file_page(w: Record, a: Record, r: Record) -> int:
+    """Unlock the file's page, if this actor has its lock."""
+    a["object"] = OBJECT_NONE
+    h = page(w, block_head(w, a["pfn"]))
+    if h["lock"] == a["number"] + 1:
+        h["lock"] = 0
+    return NEXT
+
+
+@step("mm", "refcount", "folio_put")
+def put_file_page(w: Record, a: Record, r: Record) -> int:
+    """Drop the reference to the file's page."""
+    put_page(w, block_head(w, a["pfn"]))
+    return NEXT
 
 
 @step("mm", "check", "move_pages")

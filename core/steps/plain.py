@@ -4,6 +4,7 @@ from gmembench.core.operations import PRIVATE
 from gmembench.core.outcomes import (
     AGAIN,
     BUSY,
+    EXTRA,
     FROZEN,
     LOST,
     NEXT,
@@ -24,6 +25,8 @@ from gmembench.core.parts.stage2 import clear_entry, entry_gfn, level_head, root
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
+    HPTE_NONE,
+    PAGE_FILE,
     REQUEST_FREE_ROOTS,
     SEPT_BLOCKED,
     SEPT_FREE,
@@ -35,6 +38,7 @@ from gmembench.core.world import (
     actor,
     cache,
     frame,
+    page,
     region,
     sept,
     slot,
@@ -193,4 +197,16 @@ def sept_unblock(w: Record, a: Record, r: Record) -> int:
     if s["state"] != SEPT_BLOCKED and s["state"] != SEPT_PENDING_BLOCKED:
         return REFUSED
     s["state"] = SEPT_MAPPED if s["state"] == SEPT_BLOCKED else SEPT_PENDING
+    return NEXT
+
+
+@step("mm", "refcount", "collapse_file", ("extra",))
+def freeze_refs(w: Record, a: Record, r: Record) -> int:
+    """Give up only if anyone but the host PTE and the page cache holds one of the pages: a collapse of a file."""
+    for gfn in range(a["gfn"], a["gfn"] + (1 << w["region_shift"])):
+        if frame(w, gfn)["hpte"] != HPTE_NONE:
+            p = page(w, frame(w, gfn)["hpfn"])
+            in_file = 1 if p["state"] == PAGE_FILE else 0
+            if p["refs"] != 1 + in_file or p["pins"] != 0 or p["lock"] != 0:
+                return EXTRA
     return NEXT

@@ -1,6 +1,6 @@
 """The end of the VM: the address space goes first, then the file descriptors (kvm_destroy_vm, exit_mmap)."""
 
-from gmembench.core.outcomes import AGAIN, NEXT, NONE
+from gmembench.core.outcomes import AGAIN, BLOCKED, NEXT, NONE
 from gmembench.core.parts.pool import account_double, account_private, put_page
 from gmembench.core.parts.roots import drop_tables
 from gmembench.core.parts.slot_objects import first_ready
@@ -62,16 +62,21 @@ def put_file(w: Record, a: Record, r: Record) -> int:
 
 @step("backing", "refcount", "evict_inode", ("none",))
 def evict_folio(w: Record, a: Record, r: Record) -> int:
-    """Find the next folio of the inode and remove it from the page cache, without any notification."""
+    """Find the next folio of the inode and remove it from the page cache, without any notification.
+
+    Not while somebody has its lock: that keeps the inode alive for whoever found it by the folio.
+    """
     index = a["index"]
     while index < w["cache_n"] and cache(w, index)["pfn"] == 0:
         index += 1
     a["index"] = index
     if index >= w["cache_n"]:
         return NONE
+    p = page(w, cache(w, index)["pfn"])
+    if p["lock"] != 0:
+        return BLOCKED
     a["pfn"] = cache(w, index)["pfn"]
     cache(w, index)["pfn"] = 0
-    p = page(w, a["pfn"])
     p["flags"] = p["flags"] & ~PG_IN_MAPPING
     account_private(w, -1)
     if host_backed(w, index):
@@ -88,6 +93,14 @@ def put_folio(w: Record, a: Record, r: Record) -> int:
 
 @step("backing", "state", "kvm_gmem_release")
 def free_file(w: Record, a: Record, r: Record) -> int:
-    """Free the file object."""
+    """Free the file object, and its inode."""
     file(w, 0)["life"] = FILE_FREED
+    file(w, 0)["inode_freed"] = 1
+    return NEXT
+
+
+@step("backing", "state", "evict_inode")
+def free_inode(w: Record, a: Record, r: Record) -> int:
+    """Free the inode, when no folio is left in it."""
+    file(w, 0)["inode_freed"] = 1
     return NEXT

@@ -12,6 +12,7 @@ from interleavings import operation, tiny
 from gmembench.core.catalog import load_hardware
 from gmembench.core.designs.fd_private import DESIGN as FD_PRIVATE
 from gmembench.core.designs.guest_memfd import DESIGN as GUEST_MEMFD
+from gmembench.core.designs.guest_memfd_mmap import DESIGN as GUEST_MEMFD_MMAP
 from gmembench.core.designs.legacy_vma import DESIGN as LEGACY_VMA
 from gmembench.core.drivers.fair import finish, let_kicked_leave
 from gmembench.core.drivers.stepper import Stepper
@@ -233,3 +234,34 @@ def test_a_memslot_is_published_after_its_bindings_were_stored_or_not_at_all() -
     leaves: Edit = lambda p: fails(p).redirected("bind.store", "nomem", "X_unlock_inval")  # noqa: E731
     assert found(edited(GUEST_MEMFD, "slot_create", fails), (), *scripts) == ""
     assert found(edited(GUEST_MEMFD, "slot_create", leaves), (), *scripts) == "OBJ"
+
+
+def test_the_mapping_of_a_folio_is_read_under_its_lock() -> None:
+    """B15: without the lock the file is closed, truncated and freed before compaction looks at the mapping's flags."""
+    scripts = (
+        [],
+        [],
+        [operation("allocate", H0), operation("migrate", H0, 0, 1, 0, 1)],
+        [operation("close", H1)],
+    )
+    schedule = ((H0, END), (H0, "mig.test_mapping"), (H1, END), (H0, END))
+    edit: Edit = lambda p: p.without("mig.trylock_file_page")  # noqa: E731
+    assert differs(GUEST_MEMFD, "migrate", edit, schedule, *scripts) == "OBJ"
+
+
+def test_a_mapped_file_is_not_collapsed() -> None:
+    """B16: khugepaged makes a huge page of the host's own of what the guest maps from the file."""
+    scripts = (
+        [operation("access", V0, 0, 2, WRITE), operation("access", V0, 0, 2)],
+        [],
+        [
+            operation("host_access", H0, 0, 2),
+            operation("collapse", H0, 0, 2),
+            operation("host_access", H0, 0, 1, WRITE),
+        ],
+    )
+    schedule = ((V0, END), (H0, END), (H0, END), (H0, END), (V0, END))
+    edit: Edit = lambda p: p.with_operand("col.check_thp_allowed", value=0).replaced(  # noqa: E731
+        "col.freeze_refs", "plain.freeze_refs"
+    )
+    assert differs(GUEST_MEMFD_MMAP, "collapse", edit, schedule, *scripts, shared_order=1, pages=16) == "LOSS"
