@@ -29,9 +29,12 @@ MOST_ACTORS = 16
 
 
 class Machine(Protocol):
-    """What is stepped. `broken`: the name of what broke, "" until then; nothing is taken after it."""
+    """What is stepped."""
 
-    broken: str
+    @property
+    def broken(self) -> str:
+        """The name of what broke, "" until then; nothing is taken after it."""
+        ...
 
     def can(self, choice: Choice) -> bool:
         """Whether it is an option."""

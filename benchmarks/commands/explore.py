@@ -1,0 +1,180 @@
+"""`gmembench explore`: look for interleavings that break an invariant, or show that there are none."""
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gmembench.benchmarks.commands import options
+from gmembench.benchmarks.commands.edits import Ordered, edit_options, edits_in_order
+
+if TYPE_CHECKING:
+    from gmembench.inject.answer import Answer
+
+UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+
+WIDTH = 110
+
+
+def number_of_bytes(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """Text such as 8GiB to bytes."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value.strip())
+    if not found or found[2].lower() not in UNITS or float(found[1]) * UNITS[found[2].lower()] < 1:
+        raise click.BadParameter(f"{value!r} is no number of bytes: write 8GiB, 512MiB or 1000000", ctx, param)
+    return int(float(found[1]) * UNITS[found[2].lower()])
+
+
+@click.command(cls=Ordered)
+@click.option("--design", metavar="NAME", default="", help="The design; `list designs` names them.")
+@click.option("--scenario", metavar="NAME", default="", help="The world and who does what: `list scenarios`.")
+@click.option("--hardware", metavar="NAME", default="", help="none, tdx or snp. Default: none, or the plan's.")
+@click.option(
+    "--inject",
+    "plan",
+    metavar="PLAN",
+    default="",
+    help="A plan (`list plans`, or a file): its design, scenario, edits and events, where the line says nothing else.",
+)
+@click.option("--exhaustive", is_flag=True, help="Visit every reachable state. The default.")
+@click.option("--order", type=click.Choice(["breadth", "depth"]), default="breadth", help="Of the exhaustive search.")
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, help="Of random choices and probabilities.")
+@edit_options
+@click.option("--ignore", metavar="INVARIANT", multiple=True, help="Do not judge this invariant. Repeatable.")
+@click.option(
+    "--memory",
+    "memory_bytes",
+    metavar="SIZE",
+    default="8GiB",
+    callback=number_of_bytes,
+    help="Stop before the visited set and the stack pass it.",
+)
+@click.option("--time", "seconds", metavar="SECONDS", type=click.FloatRange(0, min_open=True), help="Stop after it.")
+@click.option("--states", metavar="N", type=click.IntRange(1), default=1 << 31, help="Stop before it visits more.")
+@options.paths
+@click.option("--save", metavar="FILE", type=click.Path(path_type=Path), help="Write the failure here; must not exist.")
+@options.as_json
+@click.pass_context
+def explore(
+    ctx: click.Context,
+    /,
+    design: str,
+    scenario: str,
+    hardware: str,
+    plan: str,
+    exhaustive: bool,
+    order: str,
+    seed: int,
+    ignore: tuple[str, ...],
+    memory_bytes: int,
+    seconds: float | None,
+    states: int,
+    paths: tuple[Path, ...],
+    save: Path | None,
+    as_json: bool,
+    **edits: tuple[str, ...],
+) -> int:
+    """Explore who may step when, in a small world, and judge every state by the invariants.
+
+    Exit code 0: it holds, or nothing was found; 1: a violation, shrunk, with a line that replays it;
+    4: stopped at a bound before a verdict. A violation that the design is known for is one too: the
+    answer says that it is known. Edits are made in the order in which they are given.
+
+    \b
+    Example:
+      gmembench explore --design guest-memfd --scenario fault-vs-punch --without access.fault.recheck_stale
+    """
+    from gmembench.benchmarks.output import check_new_path
+    from gmembench.inject.answer import Limits, exhaustively
+    from gmembench.inject.question import Words, ask
+
+    if save is not None:
+        check_new_path(save, "--save")
+    words = Words(design, scenario, hardware, plan, edits_in_order(ctx, edits), ignore, seed, paths)
+    limits = Limits(memory_bytes, float("inf") if seconds is None else seconds, states)
+    answer = exhaustively(ask(words), limits, order=order)
+    if save is not None and answer.failure is not None:
+        from gmembench.inject.failure import write_failure
+
+        write_failure(save, answer.failure)
+    if as_json:
+        options.print_json(as_data(answer, save))
+    else:
+        sys.stdout.write(as_text(answer, save))
+    return answer.exit_code
+
+
+def as_data(answer: "Answer", save: Path | None = None) -> dict[str, Any]:
+    """The answer as plain data: what `--json` prints."""
+    q, failure, violation = answer.question, answer.failure, answer.violation
+    finding = q.finding(violation.invariant) if violation else None
+    return {
+        "verdict": answer.verdict,
+        "claim": answer.claim,
+        "invariant": violation.invariant if violation else None,
+        "violation": violation.why if violation else None,
+        "reason": failure.violation.reason if failure else None,
+        "known": answer.known,
+        "finding": {"what": finding.what, "source": finding.source} if finding else None,
+        "design": q.design.name,
+        "hardware": q.hardware.name,
+        "scenario": q.scenario.name,
+        "edits": list(q.edits),
+        "driver": answer.driver,
+        "states": answer.states,
+        "transitions": answer.transitions,
+        "schedules": answer.schedules,
+        "seconds": round(answer.seconds, 3),
+        "reductions": list(answer.reductions),
+        "memory": answer.memory,
+        "sometimes": {"seen": answer.seen, "absent": q.states_absent},
+        "steps": answer.steps,
+        "switches": failure.switches if failure else None,
+        "replay": f"gmembench replay {failure.replay}" if failure and failure.replay else None,
+        "file": str(save) if save and failure else None,
+    }
+
+
+def as_text(answer: "Answer", save: Path | None = None) -> str:
+    """The answer as text: the verdict, the failure as columns, what was shown, and the line to paste last."""
+    q, lines = answer.question, []
+    edits = "".join(f", {edit}" for edit in q.edits)
+    lines += [f"{answer.verdict}: {q.design.name}{edits} on {q.hardware.name}, {q.scenario.name}", ""]
+    lines += [*_failure_lines(answer), *textwrap.wrap(answer.claim, WIDTH), *_state_lines(answer)]
+    lines.append(f"{answer.driver}: {answer.seconds:.1f} s{_memory(answer)}")
+    if save is not None:
+        lines.append(f"failure: {save}" if answer.failure else f"nothing to save: {save} was not written")
+    if answer.failure and answer.failure.replay:
+        lines += ["", f"gmembench replay {answer.failure.replay}"]
+    return "\n".join(lines) + "\n"
+
+
+def _failure_lines(answer: "Answer") -> list[str]:
+    if answer.failure is None or answer.violation is None:
+        return []
+    broken = answer.failure.violation
+    said = [f"{broken.invariant}: {broken.sentence}", f"{broken.reason}."]
+    finding = answer.question.finding(broken.invariant)
+    if finding is not None:
+        known = "Known: the design ships with this finding" if answer.known else "Unedited, the design is known for"
+        said.append(f"{known}: {finding.what} ({finding.source}).")
+    return [line for text in said for line in textwrap.wrap(text, WIDTH)] + ["", *answer.steps, ""]
+
+
+def _state_lines(answer: "Answer") -> list[str]:
+    if answer.seen is None:
+        return []
+    lacking = [name for name, seen in answer.seen.items() if not seen]
+    told = f"Of {len(answer.seen)} states that must be seen, {len(answer.seen) - len(lacking)} were."
+    if lacking:
+        told += f" Not seen: {'; '.join(lacking)}."
+    return textwrap.wrap(told, WIDTH)
+
+
+def _memory(answer: "Answer") -> str:
+    if not answer.memory:
+        return ""
+    table, rest = answer.memory["visited_set_bytes"], answer.memory["stack_and_links_bytes"]
+    return f", visited set {table / (1 << 20):.1f} MiB, stack and links {rest / (1 << 20):.1f} MiB"

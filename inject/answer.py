@@ -1,0 +1,165 @@
+"""What came of an exploration: the verdict, what exactly it claims, and the shrunk failure, ready to be told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gmembench.core.drivers.exhaustive import Exploration, Explorer
+from gmembench.core.judges import Violation
+from gmembench.inject.failure import Failure
+from gmembench.inject.question import Lookup, Question
+from gmembench.inject.recording import record
+from gmembench.inject.replay import step_line
+from gmembench.inject.running import starter
+from gmembench.inject.schedule import line_of
+from gmembench.inject.shrink import shrink
+
+HOLDS, NOT_FOUND, VIOLATION, BOUND = "holds", "not-found", "violation", "bound"
+
+EXIT_CODES = {HOLDS: 0, NOT_FOUND: 0, VIOLATION: 1, BOUND: 4}
+"""What the command ends with."""
+
+FINGERPRINT_BITS = 64
+
+SHRINK_STEPS = 300_000
+"""Steps that shrinking may make; a shrunk failure that needs more is not the shortest, and is one all the same."""
+
+Choices = Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of an exploration.
+
+    `claim`: what exactly was shown, in sentences. `states`, `transitions`, `schedules`: how many; None for a driver
+    that has no such number. `seen`: name of a state that must be seen -> whether it was; None if nobody looked.
+    `memory`: name -> bytes. `failure`: shrunk, with its steps, its reason and the line that replays it.
+    """
+
+    question: Question
+    driver: str
+    verdict: str
+    claim: str
+    seconds: float
+    states: int | None = None
+    transitions: int | None = None
+    schedules: int | None = None
+    reductions: tuple[str, ...] = ()
+    violation: Violation | None = None
+    seen: dict[str, bool] | None = None
+    memory: dict[str, int] = field(default_factory=dict)
+    failure: Failure | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def known(self) -> bool:
+        """Whether the design ships with this as a finding: nobody edited it, and it says so itself."""
+        q = self.question
+        return self.violation is not None and not q.edits and q.finding(self.violation.invariant) is not None
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps of the shrunk failure, each `actor: program.step operands`."""
+        if self.failure is None:
+            return []
+        return [step_line(choice, self.failure.actors) for choice in self.failure.choices]
+
+
+def world_in_words(question: Question) -> str:
+    """Actors and sizes of the world that was explored."""
+    instance = question.instance
+    shape = instance.geometry
+    operations = sum(len(script) for script in instance.scripts)
+    hosts = len(instance.scripts) - shape.vcpus
+    events = [*dict.fromkeys(f.event for f in instance.forces), *(["gated operations"] if instance.gates else [])]
+    more = f", events {', '.join(events)}" if events else ""
+    timer = ", vCPUs may leave the guest at any time" if instance.timer else ""
+    return (
+        f"{_count(shape.vcpus, 'vCPU')}, {_count(hosts, 'host thread')}, {_count(operations, 'operation')}, "
+        f"{_count(shape.gfns, 'gfn')}, {_count(shape.pages, 'page')}{timer}{more}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def omission(states: int) -> str:
+    """How likely two states had the same fingerprint, so that one was left out, at most."""
+    return f"{states * states / 2 ** (FINGERPRINT_BITS + 1):.1e}"
+
+
+def _judged(question: Question) -> str:
+    names = sorted(question.panel.invariants)
+    others = sorted(question.panel.others)
+    told = f"Judged: {', '.join(name for name in names if name not in others)}."
+    return told + (f" Not judged by this driver: {', '.join(others)}." if others else "")
+
+
+MEMORY_MODEL = "Memory is sequentially consistent between steps."
+
+
+def claim_exhaustive(question: Question, e: Exploration) -> str:
+    """What an exhaustive search has shown."""
+    counted = f"{_count(e.states, 'state')} and {_count(e.transitions, 'transition')}"
+    what = {
+        HOLDS: f"Every reachable state was visited, {counted}: nothing judged is violated"
+        + (", and all scripts can end from each of them." if question.panel.judges_stuck else "."),
+        VIOLATION: f"A violation was found after {counted}; the states behind it were not visited.",
+        BOUND: f"Stopped at the bound of {e.stopped} after {counted}: no violation in them, and not all states.",
+    }[e.verdict]
+    reductions = f"Reductions: {', '.join(e.reductions) or 'none'}."
+    chance = (
+        f"States are told apart by {FINGERPRINT_BITS}-bit fingerprints: a state was left out with a probability "
+        f"of at most {omission(e.states)} (n^2/2^65)."
+    )
+    bound = f"Bound: {world_in_words(question)}."
+    return " ".join([what, bound, _judged(question), reductions, MEMORY_MODEL, chance])
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an exploration may use."""
+
+    memory_bytes: int = 8 << 30
+    seconds: float = float("inf")
+    states: int = 1 << 31
+
+
+def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", **reductions: Any) -> Answer:
+    """Visit every reachable state."""
+    stuck = question.panel.judges_stuck
+    how = {"order": order, "live": stuck, "stuck": stuck, "seconds": limits.seconds, **reductions}
+    e = Explorer(question.instance, memory_bytes=limits.memory_bytes, states=limits.states, **how).run()
+    names = [state.name for state in question.instance.sometimes]
+    seen = getattr(e, "seen", None)
+    return Answer(
+        question,
+        f"exhaustive, {order} first",
+        e.verdict,
+        claim_exhaustive(question, e),
+        e.seconds,
+        states=e.states,
+        transitions=e.transitions,
+        reductions=tuple(e.reductions),
+        violation=e.violation,
+        seen=None if seen is None else dict(zip(names, map(bool, seen), strict=True)),
+        memory={"visited_set_bytes": e.table_bytes, "stack_and_links_bytes": e.other_bytes},
+        failure=None if e.violation is None else shrunk(question, e.choices, e.violation.invariant),
+    )
+
+
+def shrunk(question: Question, choices: Choices, invariant: str, budget: int = SHRINK_STEPS) -> Failure:
+    """The smallest failure that is found from a schedule that breaks an invariant, with the line that replays it."""
+    setting, paths = question.setting, question.paths
+    small = shrink(starter(setting, paths), choices, invariant, budget=budget)
+    failure = record(setting, small.choices, paths)
+    if failure is None or failure.violation.invariant != invariant:
+        raise AssertionError(f"{invariant} is not violated when its schedule is stepped again")
+    return msgspec.structs.replace(failure, replay=line_of(setting, small.choices, Lookup(tuple(paths))))

@@ -1,0 +1,230 @@
+"""`gmembench explore`: the contract of its JSON and its exit codes, what it says, and errors in one line."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from gmembench.benchmarks.commands.edits import ORDER, Ordered, edit_options, edits_in_order
+from gmembench.benchmarks.commands.explore import number_of_bytes
+from gmembench.core.errors import UserError
+from gmembench.inject.question import Lookup, Words, ask
+from gmembench.inject.schedule import read_line
+
+COMMAND = [sys.executable, "-P", "-m", "gmembench", "explore"]
+
+TINY = """
+doc = "A vCPU reads while freed pages may be used again."
+
+[world]
+gfns = 1
+pages = 2
+
+[[actors]]
+name = "V0"
+kind = "vcpu"
+script = ["access 0 read"]
+
+[[actors]]
+name = "R"
+kind = "host"
+script = ["reuse"]
+
+[[sometimes]]
+name = "a fault"
+when = ["V0 before fault.lock_mmu"]
+"""
+
+BUG = "bugs/A05-fault-no-recheck-under-mmu-lock"
+
+ALWAYS = {"verdict", "claim", "invariant", "states", "transitions", "schedules", "seconds", "reductions", "steps"}
+"""Keys that the answer has, whatever it is."""
+
+
+def explore(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a process of its own, interpreted: nothing has to be compiled."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@cache
+def bug() -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON of a shipped bug."""
+    done = explore("--inject", BUG, "--json")
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A folder with a scenario that is explored in a second."""
+    (tmp_path / "exploration").mkdir()
+    (tmp_path / "exploration" / "tiny.toml").write_text(TINY)
+    return tmp_path
+
+
+def test_a_violation_is_exit_one() -> None:
+    """A shipped bug breaks the invariant that it must break."""
+    code, answer = bug()
+    assert code == 1
+    assert (answer["verdict"], answer["invariant"], answer["known"]) == ("violation", "UAF-MAP", False)
+
+
+def test_the_answer_has_every_key() -> None:
+    """Numbers of another driver are null, nothing is left out."""
+    answer = bug()[1]
+    assert answer.keys() >= {*ALWAYS, "replay"}
+    assert answer["schedules"] is None
+    assert answer["transitions"] > answer["states"] > 1000
+
+
+def test_steps_name_actor_row_and_operands() -> None:
+    """Each step is `actor: program.step operands`, the last one the one that breaks it."""
+    steps = bug()[1]["steps"]
+    assert steps[0] == "V0: access.run.resume gfn=0"
+    assert steps[-1] == "V0: access.fault.set_spte gfn=0 pfn=1"
+
+
+def test_the_line_replays_the_same_world() -> None:
+    """What is pasted names the plan, and its setting is the one that was explored."""
+    line = bug()[1]["replay"]
+    assert line.startswith(f"gmembench replay v1:{BUG}:guest-memfd:none:without+access.fault.recheck_stale:")
+    schedule = read_line(line.rpartition(" ")[2], Lookup())
+    assert schedule.setting == ask(Words(plan=BUG)).setting
+    assert len(schedule.choices) == len(bug()[1]["steps"])
+
+
+def test_the_claim_says_all_that_it_must() -> None:
+    """Bound, states, transitions, reductions, memory ordering, and how likely a state was left out."""
+    answer = bug()[1]
+    for said in (
+        f"{answer['states']:,} states",
+        f"{answer['transitions']:,} transitions",
+        "Bound: 1 vCPU, 1 host thread, 2 operations, 1 gfn, 2 pages.",
+        "Reductions: ",
+        "sequentially consistent between steps",
+        f"{answer['states'] ** 2 / 2**65:.1e} (n^2/2^65)",
+    ):
+        assert said in answer["claim"]
+
+
+def test_what_holds_is_exit_zero(tiny: Path) -> None:
+    """A small world without a bug is explored to its end, and the claim says so."""
+    done = explore("--path", str(tiny), "--design", "legacy-vma", "--scenario", "tiny", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"], answer["invariant"]) == (0, "holds", None)
+    assert answer["claim"].startswith("Every reachable state was visited")
+    assert answer["steps"] == []
+    assert answer["replay"] is None
+
+
+def test_a_bound_is_exit_four(tiny: Path) -> None:
+    """Stopped before a verdict: what was covered is told, and that it is not all."""
+    where = ("--path", str(tiny), "--design", "legacy-vma", "--scenario", "tiny")
+    done = explore(*where, "--states", "150", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"]) == (4, "bound")
+    assert "not all states" in answer["claim"]
+    assert 0 < answer["states"] <= 150
+
+
+def test_both_orders_visit_the_same_states(tiny: Path) -> None:
+    """Breadth first and depth first agree on verdict and counts."""
+    where = ("--path", str(tiny), "--design", "legacy-vma", "--scenario", "tiny", "--json", "--order")
+    answers = [json.loads(explore(*where, order).stdout) for order in ("breadth", "depth")]
+    assert answers[0]["states"] == answers[1]["states"]
+    assert answers[0]["transitions"] == answers[1]["transitions"]
+
+
+def test_the_text_ends_with_the_line_to_paste(tmp_path: Path) -> None:
+    """Verdict first, the reason, the replay line last; the failure is written when it is asked for."""
+    done = explore("--inject", BUG, "--save", str(tmp_path / "failure.json"))
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("violation: guest-memfd, without access.fault.recheck_stale on none")
+    assert lines[-1] == bug()[1]["replay"]
+    assert "UAF-MAP: gfn 0 is mapped to a page that is no longer its own" in lines
+    assert json.loads((tmp_path / "failure.json").read_text())["violation"]["invariant"] == "UAF-MAP"
+
+
+def test_an_ignored_invariant_is_not_judged() -> None:
+    """Another one shows what the same bug breaks besides."""
+    answer = json.loads(explore("--inject", BUG, "--ignore", "UAF-MAP", "--json").stdout)
+    assert answer["invariant"] != "UAF-MAP"
+    assert "UAF-MAP" not in answer["claim"]
+
+
+BAD = [
+    ([], "--design is missing"),
+    (["--design", "guest-memfd"], "--scenario is missing"),
+    (["--design", "guest-memf", "--scenario", "fault-vs-punch"], "did you mean guest-memfd"),
+    (["--design", "guest-memfd", "--scenario", "fault-vs-pnch"], "did you mean fault-vs-punch"),
+    (["--inject", BUG, "--hardware", "tdxx"], "did you mean tdx"),
+    (["--inject", "bugs/A99"], "no plans 'bugs/A99'"),
+    (["--inject", "nowhere.toml"], "nowhere.toml"),
+    (["--inject", BUG, "--without", "access.fault.recheck_root_"], "did you mean access.fault.recheck_root"),
+    (["--inject", BUG, "--swap", "fault.lock_mmu"], "swap A,B"),
+    (["--inject", BUG, "--ignore", "UAF"], "did you mean UAF-MAP"),
+    (["--inject", BUG, "--memory", "much"], "8GiB"),
+    (["--inject", BUG, "--time", "0"], "--time"),
+    (["--inject", BUG, "--order", "sideways"], "'sideways' is not one of"),
+    (["--inject", BUG, "--save", "/nowhere/x.json"], "the folder does not exist"),
+    (["--design", "legacy-vma", "--scenario", "fault-vs-convert"], "no convert: all memory is shared with the VMM"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_bad_input_is_one_line_and_exit_two(words: list[str], said: str) -> None:
+    """What is wrong, and what to do; nothing on standard output."""
+    done = explore(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_edits_keep_the_order_of_the_line() -> None:
+    """An edit sees those before it, of whatever kind: the order is the line's, not that of the kinds."""
+    found = []
+
+    @click.command(cls=Ordered)
+    @edit_options
+    @click.pass_context
+    def command(ctx: click.Context, /, **edits: tuple[str, ...]) -> None:
+        found.append(edits_in_order(ctx, edits))
+        assert ORDER in ctx.meta
+
+    line = "--swap a.b,c --without d --swap e,f --insert g.h,before=i --without=j"
+    command.main(line.split(), standalone_mode=False)
+    assert found == [("swap a.b,c", "without d", "swap e,f", "insert g.h,before=i", "without j")]
+
+
+@pytest.mark.parametrize(("text", "number"), [("1000", 1000), ("8GiB", 8 << 30), ("0.5 mib", 1 << 19), ("2b", 2)])
+def test_sizes_are_bytes(text: str, number: int) -> None:
+    """With a unit or without."""
+    context = click.Context(click.Command("x"))
+    assert number_of_bytes(context, click.Option(["--memory"]), text) == number
+
+
+def test_the_line_counts_before_the_plan() -> None:
+    """A plan's world, with another design, hardware and one edit more."""
+    question = ask(Words(design="guest-memfd-mmap", plan="bugs/A05", edits=("without access.fault.recheck_root",)))
+    assert question.design.name == "guest-memfd-mmap"
+    assert question.scenario.name == BUG
+    assert question.edits == ("without access.fault.recheck_stale", "without access.fault.recheck_root")
+
+
+def test_a_name_of_a_line_that_is_gone_is_the_users_error() -> None:
+    """A line of another version may name a scenario that these sources do not have."""
+    with pytest.raises(UserError, match="gone"):
+        Lookup()("gone", "guest-memfd", "none", ())
