@@ -34,9 +34,9 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """One choice, and the step that it made.
 
     `kind`: step, yield, exit, or force:N for the N-th forced event. `options`: how many there were. `picked`: which one
-    it was. `row`: the step's full name; "" when a vCPU leaves the guest. `operands`: its registers and operands.
-    `state`: digest after it. `locks`: what was taken ("+") and dropped ("-"). `waits`: (actor, lock) of all who cannot
-    go on. `changes`: fields outside the actors' registers that it changed.
+    it was. `row`: the step's full name. `state`: digest after it. `operands`: registers and operands of the step.
+    `begins`: the operation that it is the first step of. `locks`: what was taken ("+") and dropped ("-"). `waits`:
+    (actor, lock) of all who cannot go on. `changes`: fields outside the actors' registers that it changed.
     """
 
     actor: int
@@ -47,6 +47,7 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     outcome: str
     state: str
     operands: str = ""
+    begins: str = ""
     locks: tuple[str, ...] = ()
     waits: tuple[tuple[int, str], ...] = ()
     changes: tuple[str, ...] = ()

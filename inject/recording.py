@@ -39,6 +39,7 @@ class Recorder:
     """A stepper that writes down what it does. `waited`: choices made before somebody first had to wait."""
 
     stepper: Stepper
+    setting: Setting
     choices: list[Choice] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     inside: list[bool] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self._fields = Fields(self.stepper.world)
+        self._begun = [0] * len(self.stepper.world.arrays["actors"])
         self.vcpus = self.stepper.world.geometry.vcpus
         self.actors = tuple(actor_name(n, self.vcpus) for n in range(len(self.stepper.world.arrays["actors"])))
 
@@ -59,9 +61,8 @@ class Recorder:
         options = len(self.stepper.options())
         picked = self.can(actor, kind)
         before = self.stepper.world.buffer.copy()
-        gfn = int(self.stepper.world.arrays["actors"][actor]["gfn"])
-        if self.stepper.idle(actor):
-            gfn = -1
+        idle = self.stepper.idle(actor) and kind != EXIT
+        gfn = -1 if idle else int(self.stepper.world.arrays["actors"][actor]["gfn"])
         ended = self.stepper.take(actor, kind)
         if kind != EXIT and ended & MASK == BLOCKED:
             self.waited = min(self.waited, len(self.choices))
@@ -81,6 +82,7 @@ class Recorder:
             outcome,
             state_digest(self.stepper.world),
             operands,
+            self._begins(actor) if idle else "",
             locks.told(changes),
             (),
             tuple(map(str, seen)),
@@ -90,6 +92,11 @@ class Recorder:
         self.inside.append(not self.stepper.idle(actor))
         self.choices.append(choice)
         return choice
+
+    def _begins(self, actor: int) -> str:
+        """The operation that an actor has just begun."""
+        self._begun[actor] += 1
+        return str(self.setting.scripts[actor][self._begun[actor] - 1])
 
     def _operands(self, actor: int, gfn: int, changes: Sequence[Change], position: int) -> str:
         """Registers and operands of a step: its gfn, the page if the step has to do with it, the row's operands."""
@@ -156,7 +163,7 @@ def record(setting: Setting, choices: Iterable[tuple[int, int]], paths: Sequence
     violated after the last choice, everybody goes on in turns until nobody can: a list that leads where some can
     never finish is a failure too, and what they did until then is written down with it.
     """
-    recorder = Recorder(stepper_of(setting, paths))
+    recorder = Recorder(stepper_of(setting, paths), setting)
     for number, (actor, kind) in enumerate(choices):
         if recorder.stepper.violation is not None:
             break

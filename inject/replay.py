@@ -101,7 +101,7 @@ def _kind(name: str) -> int:
 
 def replay(failure: Failure, paths: Sequence[Path] = ()) -> Replay:
     """Step the choices of a failure with the sources as they are. Raises UserError if they have no such setting."""
-    recorder = Recorder(stepper_of(failure.setting, paths))
+    recorder = Recorder(stepper_of(failure.setting, paths), failure.setting)
     difference = _follow(failure, recorder)
     found = failure_from(recorder, failure.setting, paths)
     same = found is not None and found.violation.invariant == failure.violation.invariant

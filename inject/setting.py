@@ -50,6 +50,11 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     flags: tuple[str, ...] = ()
     slot: int = 0
 
+    def __str__(self) -> str:
+        last = self.gfn + self.count - 1
+        words = [self.program, f"gfn {self.gfn}" if self.count == 1 else f"gfns {self.gfn}-{last}", *self.flags]
+        return " ".join([*words, f"slot {self.slot}"] if self.slot else words)
+
 
 class RowOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A row of a program that was edited in Python."""
