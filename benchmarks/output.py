@@ -22,15 +22,15 @@ def check_new_path(path: Path, option: str) -> None:
         raise UserError(what, f"{option} {path}", "name a path in another folder") from error
 
 
-def write_new(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path`, which must not exist; the file appears only when it is complete.
+def write_new(path: Path, text: str | bytes) -> None:
+    """Write `text` (UTF-8, or bytes) to `path`, which must not exist; the file appears only when it is complete.
 
     Raises UserError if `path` appeared meanwhile; the text is then kept in the file aside, which the error names.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with aside.open("xb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -11,9 +11,7 @@ from gmembench.inject.scenario import instance_of, load_scenarios
 from gmembench.inject.setting import Setting, setting_of
 
 
-def setting_named(
-    source: str, design: str, hardware: str, edits: Sequence[str], paths: Sequence[Path] = ()
-) -> Setting:
+def setting_named(source: str, design: str, hardware: str, edits: Sequence[str], paths: Sequence[Path] = ()) -> Setting:
     """The setting of a scenario, or of a plan, with a design, a hardware and edits.
 
     A plan has its own design, hardware and edits, and they must be those that are named. Raises UserError if there is
@@ -35,9 +33,7 @@ def setting_named(
     return _of_scenario(source, design, hardware, edits, paths)
 
 
-def _of_scenario(
-    source: str, design: str, hardware: str, edits: Sequence[str], paths: Sequence[Path]
-) -> Setting:
+def _of_scenario(source: str, design: str, hardware: str, edits: Sequence[str], paths: Sequence[Path]) -> Setting:
     designs, kinds = load_designs(paths), load_hardware(paths)
     if design not in designs or hardware not in kinds:
         raise UserError(f"no design {design!r} on {hardware!r}", "the schedule", "choose one of gmembench list designs")

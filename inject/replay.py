@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from gmembench.core.errors import UserError
 from gmembench.core.jit import DIGEST
 from gmembench.inject.failure import Choice, Failure
-from gmembench.inject.recording import Recorder, failure_from, kind_code
+from gmembench.inject.recording import Recorder, failure_from, kind_code, kind_name
+from gmembench.inject.schedule import Lookup, Schedule, line_of
 from gmembench.inject.setting import stepper_of
 
 
@@ -108,4 +111,33 @@ def replay(failure: Failure, paths: Sequence[Path] = ()) -> Replay:
     if difference is None and not same:
         got = found.violation.invariant if found is not None else "nothing violated"
         difference = Difference(len(failure.choices), f"{failure.violation.invariant} violated after it", got)
+    if found is not None:
+        found = msgspec.structs.replace(found, replay=failure.replay if difference is None else "")
     return Replay(found, difference, failure.sources != DIGEST)
+
+
+def replay_schedule(schedule: Schedule, paths: Sequence[Path] = (), line: str = "") -> Replay:
+    """Step a schedule. The first choice that is no option, or has to wait, is the difference; the rest goes on."""
+    recorder = Recorder(stepper_of(schedule.setting, paths), schedule.setting)
+    first: Difference | None = None
+    for number, (actor, kind) in enumerate(schedule.choices, 1):
+        if recorder.stepper.violation is not None:
+            break
+        if not 0 <= actor < len(recorder.actors):
+            raise UserError(f"actor {actor}", "the schedule", f"choose 0 to {len(recorder.actors) - 1}")
+        what = f"{kind_name(kind)} of {recorder.actors[actor]}"
+        standing = recorder.stepper.next_row(actor)
+        if recorder.can(actor, kind) < 0:
+            first = first or Difference(number, what, "no such option")
+        elif recorder.take(actor, kind) is None:
+            first = first or Difference(number, what, f"it waits at {standing}")
+    found = failure_from(recorder, schedule.setting, paths)
+    if found is not None and first is None:
+        found = msgspec.structs.replace(found, replay=line)
+    return Replay(found, first, other_sources=False)
+
+
+def with_line(failure: Failure, lookup: Lookup | None = None) -> Failure:
+    """The failure with the line to paste, if there is one that is short enough."""
+    choices = [(choice.actor, kind_code(choice.kind)) for choice in failure.choices]
+    return msgspec.structs.replace(failure, replay=line_of(failure.setting, choices, lookup))

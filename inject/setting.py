@@ -131,7 +131,7 @@ def setting_of(
 ) -> Setting:
     """The setting of an instance. `edits`: what made its design out of the shipped one of that name."""
     code = instance.code
-    name = code.design.name.partition("~")[0]  # mutants are called after their edits
+    name = code.design.unedited_name
     base = mutated(_shipped(name, paths), code.hardware, edits)
     programs = {
         program: tuple(RowOf(r.name, r.step, dict(r.to), r.labels, dict(r.operands), r.place, r.site) for r in p.rows)

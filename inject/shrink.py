@@ -92,7 +92,7 @@ class OutOfBudget(Exception):
 
 
 @dataclass
-class Tester:
+class Trials:
     """Runs schedules and remembers them: what follows a state and a rest of choices is known when both were seen.
 
     `start`: a machine at its beginning. `target`: what must break. `budget`: steps that may be made in all.
@@ -224,12 +224,12 @@ def _ddmin(parts: list[Choices], fails: Callable[[Choices], bool]) -> list[Choic
 
 @dataclass
 class _Shrinker:
-    tester: Tester
+    trials: Trials
     best: Choices
 
     def better(self, choices: Sequence[Choice]) -> bool:
         """Run a schedule; keep what it made if that breaks the target at less cost."""
-        made = self.tester.run(choices)
+        made = self.trials.run(choices)
         if made is None or cost(made) >= cost(self.best):
             return False
         self.best = made
@@ -250,7 +250,7 @@ class _Shrinker:
     def direct(self, habits: "Habits", most: int) -> bool:
         """Search schedules with fewer switches than the best has, at most `most`; whether one was found."""
         for k in range(min(switches(self.best), most + 1)):
-            found = _Bounded(self.tester, habits).search(k)
+            found = _Bounded(self.trials, habits).search(k)
             if found is not None and self.better(found):
                 return True
         return False
@@ -295,13 +295,13 @@ class _Begun:
 class _Bounded:
     """Search of schedules with at most k switches, from the beginning, in which the same actor runs on."""
 
-    tester: Tester
+    trials: Trials
     habits: Habits
     _seen: set[tuple[Hashable, int, int]] = field(default_factory=set)
 
     def search(self, k: int) -> Choices | None:
         """A failing schedule with at most k switches; None if there is none among those that it may try."""
-        machine = self.tester.start()
+        machine = self.trials.start()
         stack = [_Begun((), actor, k) for actor in range(MOST_ACTORS) if machine.unfinished(actor)][::-1]
         while stack:
             found, more = self._extend(stack.pop())
@@ -311,9 +311,9 @@ class _Bounded:
         return None
 
     def _replayed(self, made: Choices) -> Machine:
-        machine = self.tester.start()
+        machine = self.trials.start()
         for choice in made:
-            self.tester.spend()
+            self.trials.spend()
             machine.take(choice)
         return machine
 
@@ -322,7 +322,7 @@ class _Bounded:
         machine, made, actor = self._replayed(begun.made), list(begun.made), begun.actor
         more: list[_Begun] = []
         if machine.broken:
-            return (tuple(made) if machine.broken == self.tester.target else None), []
+            return (tuple(made) if machine.broken == self.trials.target else None), []
         while machine.unfinished(actor):
             key = machine.state(), actor, begun.left
             if key in self._seen:
@@ -338,15 +338,15 @@ class _Bounded:
                 more += self._others(machine, tuple(made), begun)
             if not machine.can((actor, STEP)):
                 break
-            self.tester.spend()
+            self.trials.spend()
             if not machine.take((actor, STEP)):
                 break
             made.append((actor, STEP))
             if machine.broken:
-                return (tuple(made) if machine.broken == self.tester.target else None), more
+                return (tuple(made) if machine.broken == self.trials.target else None), more
         if made and made[-1][0] == actor:
             more += self._others(machine, tuple(made), begun)
-        rest = machine.judge_end(self.tester.target)
+        rest = machine.judge_end(self.trials.target)
         return (None if rest is None else (*made, *rest)), more
 
     @staticmethod
@@ -372,11 +372,11 @@ def shrink(
     `budget`: steps that may be made; when they are used up, the best so far is the answer. `most`: switches up to
     which all places are tried for them, and not only those of the schedule.
     """
-    tester = Tester(start, target, budget)
-    made = tester.run(choices)
+    trials = Trials(start, target, budget)
+    made = trials.run(choices)
     if made is None:
         raise ValueError(f"the schedule does not break {target}")
-    shrinker = _Shrinker(tester, made)
+    shrinker = _Shrinker(trials, made)
     habits = habits_of(start, made)
     try:
         shrinker.drop()
@@ -387,4 +387,4 @@ def shrink(
             shrinker.improve()
     except OutOfBudget:
         pass
-    return Shrunk(shrinker.best, tester.tried, tester.known, tester.steps)
+    return Shrunk(shrinker.best, trials.tried, trials.known, trials.steps)

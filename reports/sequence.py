@@ -202,7 +202,8 @@ def lay_out(failure: FailureFile) -> Layout:
     widths = {}
     for actor in actors:
         widest = max(_inches(line.text, TEXT_POINTS, bold=not line.is_step) for line in lines if line.actor == actor)
-        widths[actor] = min(max(widest + 0.3, NARROWEST_INCHES), WIDEST_INCHES)
+        named = _inches(failure.actors[actor], HEAD_POINTS, bold=True)
+        widths[actor] = min(max(widest + 0.3, named * 1.05 + 0.15, NARROWEST_INCHES), WIDEST_INCHES)
     layout = Layout(lines, actors, locks, widths)
     for row, line in enumerate(lines):
         if line.is_step:

@@ -73,7 +73,7 @@ def replayed(failure: str, paths: tuple[Path, ...]) -> "Replay":
 
     if not is_line(failure) or Path(failure).exists():
         return replay_failure(read_failure(Path(failure)), paths)
-    return replay_schedule(read_line(failure, lambda *names: setting_named(*names, paths=paths)), paths)
+    return replay_schedule(read_line(failure, lambda *names: setting_named(*names, paths=paths)), paths, failure)
 
 
 def write_pictures(failure: "Failure", svg: Path | None, png: Path | None, output: Path | None) -> None:
