@@ -18,8 +18,8 @@ def short_row(choice: Choice) -> str:
     words += [word for word in choice.operands.split() if word.startswith("pfn=")]
     if choice.outcome not in ("next", ""):
         words.append(f"-> {choice.outcome}")
-    if choice.kind not in ("step", "exit"):
-        words.append(f"({choice.kind})")
+    if choice.event or choice.kind == "yield":
+        words.append(f"({choice.event or choice.kind})")
     return " ".join(words)
 
 

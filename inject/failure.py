@@ -35,8 +35,9 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     `kind`: step, yield, exit, or force:N for the N-th forced event. `options`: how many there were. `picked`: which one
     it was. `row`: the step's full name. `state`: digest after it. `operands`: registers and operands of the step.
-    `begins`: the operation that it is the first step of. `locks`: what was taken ("+") and dropped ("-"). `waits`:
-    (actor, lock) of all who cannot go on. `changes`: fields outside the actors' registers that it changed.
+    `begins`: the operation that it is the first step of. `event`: the name of a forced event. `locks`: what was taken
+    ("+") and dropped ("-"). `waits`: (actor, lock) of all who cannot go on. `changes`: fields outside the actors'
+    registers that it changed.
     """
 
     actor: int
@@ -48,6 +49,7 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     state: str
     operands: str = ""
     begins: str = ""
+    event: str = ""
     locks: tuple[str, ...] = ()
     waits: tuple[tuple[int, str], ...] = ()
     changes: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from gmembench.core.drivers.instance import FORCE
 from gmembench.core.drivers.stepper import EXIT, KINDS, Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.invariant import STUCK as WHEN_STUCK
@@ -24,14 +25,20 @@ from gmembench.inject.setting import Setting, actor_name, stepper_of
 
 def kind_name(kind: int) -> str:
     """The name of a kind of choice in files."""
-    return KINDS[kind] if kind < len(KINDS) else f"force:{kind - len(KINDS)}"
+    return KINDS[kind] if kind < FORCE else f"force:{kind - FORCE}"
 
 
 def kind_code(name: str) -> int:
     """The code of a kind of choice. Raises ValueError for an unknown name."""
     if name.startswith("force:"):
-        return len(KINDS) + int(name.removeprefix("force:"))
-    return KINDS.index(name)
+        return FORCE + int(name.removeprefix("force:"))
+    return KINDS[:FORCE].index(name)
+
+
+def _is_about(change: Change, pfn: int) -> bool:
+    """Whether a step that changed this has to do with a page."""
+    named = change.path.endswith(".pfn") and pfn in (change.new, change.old) and not change.path.startswith("tlbs")
+    return named or change.path.startswith(f"pages[{pfn}].")
 
 
 @dataclass
@@ -62,7 +69,8 @@ class Recorder:
         picked = self.can(actor, kind)
         before = self.stepper.world.buffer.copy()
         idle = self.stepper.idle(actor) and kind != EXIT
-        gfn = -1 if idle else int(self.stepper.world.arrays["actors"][actor]["gfn"])
+        record = self.stepper.world.arrays["actors"][actor]
+        gfn, pfn = -1 if idle else int(record["gfn"]), int(record["pfn"])
         ended = self.stepper.take(actor, kind)
         if kind != EXIT and ended & MASK == BLOCKED:
             self.waited = min(self.waited, len(self.choices))
@@ -71,7 +79,7 @@ class Recorder:
         row, outcome = "guest exit", ""
         if kind != EXIT:
             row, outcome = self.stepper.code.info[ended >> OUTCOME_BITS].name, OUTCOMES[ended & MASK]
-        operands = self._operands(actor, gfn, changes, -1 if kind == EXIT else ended >> OUTCOME_BITS)
+        operands = self._operands(actor, gfn, pfn, changes, -1 if kind == EXIT else ended >> OUTCOME_BITS)
         seen = [c for c in changes if not c.path.startswith("actors[") and locks.lock_of(c.path) is None]
         choice = Choice(
             actor,
@@ -83,11 +91,11 @@ class Recorder:
             state_digest(self.stepper.world),
             operands,
             self._begins(actor) if idle else "",
+            self.setting.forces[kind - FORCE].event if kind >= FORCE else "",
             locks.told(changes),
             (),
             tuple(map(str, seen)),
         )
-        record = self.stepper.world.arrays["actors"][actor]
         self.events.append(Event(actor, row, tuple(changes), gfn, int(record["pfn"])))
         self.inside.append(not self.stepper.idle(actor))
         self.choices.append(choice)
@@ -98,18 +106,14 @@ class Recorder:
         self._begun[actor] += 1
         return str(self.setting.scripts[actor][self._begun[actor] - 1])
 
-    def _operands(self, actor: int, gfn: int, changes: Sequence[Change], position: int) -> str:
+    def _operands(self, actor: int, gfn: int, before: int, changes: Sequence[Change], position: int) -> str:
         """Registers and operands of a step: its gfn, the page if the step has to do with it, the row's operands."""
         record = self.stepper.world.arrays["actors"][actor]
         told = {"gfn": int(record["gfn"]) if gfn < 0 else gfn}
-        pfn = int(record["pfn"])
-        near = any(
-            c.path.startswith(f"pages[{pfn}].")
-            or (c.path.endswith(".pfn") and pfn in (c.new, c.old) and not c.path.startswith("tlbs"))
-            for c in changes
-        )
-        if pfn > 0 and (near or record["used"]):
-            told["pfn"] = pfn
+        for pfn in dict.fromkeys((int(record["pfn"]), before)):
+            if pfn > 0 and (record["used"] or any(_is_about(change, pfn) for change in changes)):
+                told["pfn"] = pfn
+                break
         if position >= 0:
             row = self.stepper.code.rows[position]
             told |= {name: int(row[name]) for name in OPERANDS if row[name]}

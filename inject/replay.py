@@ -41,7 +41,7 @@ class Replay:
 
 def step_line(choice: Choice, actors: Sequence[str]) -> str:
     """A step in one line: `V0: access.fault.set_spte gfn=0 pfn=3`."""
-    kind = "" if choice.kind in ("step", "exit") else f" ({choice.kind})"
+    kind = f" ({choice.event or choice.kind})" if choice.event or choice.kind == "yield" else ""
     words = [f"{actors[choice.actor]}: {choice.row}{kind}", choice.operands]
     return " ".join(word for word in words if word)
 

@@ -19,6 +19,7 @@ class Step(msgspec.Struct, frozen=True):
     kind: str = "step"
     operands: str = ""
     begins: str = ""
+    event: str = ""
     locks: tuple[str, ...] = ()
     waits: tuple[tuple[int, str], ...] = ()
 

@@ -114,8 +114,8 @@ def label(step: Step) -> str:
     words += [word for word in step.operands.split() if word.startswith("pfn=")]
     if step.outcome not in ("next", ""):
         words.append(f"\N{RIGHTWARDS ARROW} {step.outcome}")
-    if step.kind not in ("step", "exit"):
-        words.append(f"({step.kind})")
+    if step.event or step.kind == "yield":
+        words.append(f"({step.event or step.kind})")
     return " ".join(words)
 
 

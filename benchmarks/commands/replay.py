@@ -1,5 +1,6 @@
 """`gmembench replay`: a failure again, from its file or from a line."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +67,14 @@ def check_targets(targets: dict[str, Path | None]) -> None:
 def replayed(failure: str, paths: tuple[Path, ...]) -> "Replay":
     """Replay a file or a line."""
     from gmembench.inject.failure import read_failure
-    from gmembench.inject.named import setting_named
+    from gmembench.inject.question import Lookup
     from gmembench.inject.replay import replay as replay_failure
     from gmembench.inject.replay import replay_schedule
     from gmembench.inject.schedule import is_line, read_line
 
-    if not is_line(failure) or Path(failure).exists():
+    if not is_line(failure) or os.path.lexists(failure):
         return replay_failure(read_failure(Path(failure)), paths)
-    return replay_schedule(read_line(failure, lambda *names: setting_named(*names, paths=paths)), paths, failure)
+    return replay_schedule(read_line(failure, Lookup(paths)), paths, failure)
 
 
 def write_pictures(failure: "Failure", svg: Path | None, png: Path | None, output: Path | None) -> None:
