@@ -35,7 +35,7 @@ def test_a_scenario_says_where_it_runs_and_what_must_be_seen() -> None:
     assert "guest-memfd" in found["designs"]
     assert "all memory is shared" in found["not_applicable"]["legacy-vma"]
     assert found["actors"]["C"][0] == "convert 0 1 shared"
-    assert {"a conversion that changes nothing", "a fault retried", "a step blocked"} <= set(found["sometimes"])
+    assert {"a memory fault exit during a conversion", "a fault retried", "a step blocked"} <= set(found["sometimes"])
 
 
 def test_an_event_says_where_it_is_legal() -> None:
