@@ -13,6 +13,9 @@ import numpy as np
 SMALLEST, LARGEST = -128, 127
 """What a signed field of the small layout holds."""
 
+UNSIGNED = ("result", "error")
+"""Fields that are unsigned in the small layout: results beyond errnos are large, and none is negative."""
+
 PLACE_FIELDS = (
     ("row", "i2"),  # its next row; -1 between two operations
     ("next", "i1"),  # its next operation
@@ -52,7 +55,7 @@ def _small_field(form: np.dtype) -> Any:
 
 def small_record(record: np.dtype, more: Collection[tuple[str, str]] = (), multiple: int = 1) -> np.dtype:
     """The same fields with one byte each, further ones after them, and bytes that nobody uses up to a multiple."""
-    fields = [(name, _small_field(record[name])) for name in record.names or ()]
+    fields = [(name, "u1" if name in UNSIGNED else _small_field(record[name])) for name in record.names or ()]
     made = np.dtype([*fields, *more])
     spare = -made.itemsize % multiple
     return np.dtype([*fields, *more, ("spare", "u1", (spare,))]) if spare else made

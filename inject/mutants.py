@@ -274,7 +274,8 @@ def _place(edit: Edit, program: Program) -> tuple[str, bool]:
 def _move(edit: Edit, program: Program, name: str) -> Program:
     place, below = _place(edit, program)
     if not below:
-        return program.moved(name, before=place)
+        first = program.rows[program.span(name).start].name
+        return _met_by_name(program.moved(name, before=place), first, program.rows[program.span(place).start].name)
     span, last = program.span(name), program.span(place).stop - 1
     if last in span:
         raise edit.refused(f"{name!r} cannot be moved behind itself", "name another row")
@@ -292,6 +293,19 @@ def _below(program: Program, new: tuple[Row, ...], anchor: str) -> Program:
     new = (*new[:-1], replace(new[-1], to=_with_next(new[-1].to, jump)))
     rows = (*program.rows[: at - 1], replace(above, to=_with_next(above.to, None)), *new, *program.rows[at:])
     return replace(program, rows=rows)
+
+
+def _met_by_name(program: Program, new: str, target: str) -> Program:
+    """The program after rows from `new` on were put before `target`: who comes from above by its name meets them too.
+
+    Who comes back to it from below goes on where it was.
+    """
+    at = next(i for i, r in enumerate(program.rows) if r.name == new)
+    rows = [
+        replace(r, to={outcome: new if label == target else label for outcome, label in r.to.items()}) if i < at else r
+        for i, r in enumerate(program.rows)
+    ]
+    return replace(program, rows=tuple(rows))
 
 
 def _with_next(to: Mapping[str, str], label: str | None) -> dict[str, str]:
@@ -335,11 +349,12 @@ def _insert(edit: Edit, program: Program, name: str) -> Program:
     to = _led(edit, program, at if below else at - 1, step, leads)
     _complete(edit, step, to)
     operands = {key: _number(edit, key, value) for key, value in keys.items() if key not in leads}
-    name = _new_name(program, edit.keys.get("name", f"new.{step.rpartition('.')[2]}"))
-    new = Row(name, step, to, operands=operands)
+    called = _new_name(program, edit.keys.get("name", f"new.{step.rpartition('.')[2]}"))
+    new = Row(called, step, to, operands=operands)
     if below:
         return _below(program, (new,), program.rows[at].name)
-    return program.inserted(new, before=program.rows[at].name)
+    target = program.rows[at].name
+    return _met_by_name(program.inserted(new, before=target), called, target)
 
 
 def _new_name(program: Program, wanted: str) -> str:

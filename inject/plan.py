@@ -29,6 +29,7 @@ from gmembench.inject.scenario import (
     instance_of,
     load_scenarios,
 )
+from gmembench.inject.script import script
 from gmembench.inject.toml_file import Source, read
 
 FOLDER = Path(__file__).resolve().parent / "plans"
@@ -144,7 +145,9 @@ class Plan:
             hardware=(body.hardware,),
             sometimes=(),
         )
-        return Scenario(self.name, own, self.source)
+        for position, actor in enumerate(body.actors):
+            script(actor.script, 0, self.where("actors", position, "script"))
+        return Scenario(self.name, own, self.source, tuple(paths))
 
     def panel(self, paths: Sequence[Path] = ()) -> Panel:
         """The invariants that are judged."""

@@ -105,7 +105,7 @@ def check_slot(w: Record, a: Record, r: Record) -> int:
 @step("kvm-fault", "check", "mmu_invalidate_retry_gfn_unsafe", ("stale",))
 def precheck_stale(w: Record, a: Record, r: Record) -> int:
     """Test without mmu_lock whether an invalidation touches the gfn: wrong both ways, saves work."""
-    if invalidated(w, a["gfn"], a["seq"], r["value"]):
+    if invalidated(w, a["gfn"], a["seq"]):
         a["stale"] = 1
         return STALE
     return NEXT
@@ -144,7 +144,7 @@ def recheck_root(w: Record, a: Record, r: Record) -> int:
 @step("kvm-fault", "check", "is_page_fault_stale", ("stale",))
 def recheck_stale(w: Record, a: Record, r: Record) -> int:
     """Test under mmu_lock whether an invalidation touched the gfn since the snapshot."""
-    if invalidated(w, a["gfn"], a["seq"], r["value"]):
+    if invalidated(w, a["gfn"], a["seq"]):
         a["stale"] = 1
         return STALE
     return NEXT

@@ -4,6 +4,7 @@ A folio is of `private_order` where its region has none yet, else a single page.
 """
 
 from gmembench.core.errno import ENOMEM
+from gmembench.core.operations import WRITE
 from gmembench.core.outcomes import (
     ABSENT,
     AGAIN,
@@ -31,7 +32,7 @@ from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.pool import put_page, split_block, take_page, zero_pages
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
-from gmembench.core.world import PG_IN_MAPPING, PG_UPTODATE, cache, file, page
+from gmembench.core.world import HW_OWNED, PG_IN_MAPPING, PG_UPTODATE, cache, file, page
 
 
 @step("backing", "lock", "shmem_fallocate")
@@ -178,10 +179,17 @@ def lock_folio(w: Record, a: Record, r: Record) -> int:
 
 @step("backing", "zero", "truncate_inode_partial_folio")
 def zero_part(w: Record, a: Record, r: Record) -> int:
-    """Clear the part of the huge folio that lies in the range, through the direct map."""
+    """Clear the part of the huge folio that lies in the range, through the direct map.
+
+    That is a write of the host, which the owner table forbids where the page is the guest's.
+    """
     first = page(w, a["pfn"])["index"]
     for index in range(max(first, a["first"]), min(folio_end(w, a["pfn"]), a["end"])):
         zero_pages(w, a["pfn"] + index - first, 0)
+        if page(w, a["pfn"])["hw"] & page(w, a["pfn"] + index - first)["hw"] & HW_OWNED:
+            a["flags"] = a["flags"] | WRITE
+            a["gfn"] = index + 1
+            a["used"] = 2
     return NEXT
 
 

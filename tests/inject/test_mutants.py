@@ -141,6 +141,14 @@ def test_a_new_row_is_put_before_and_behind_another() -> None:
     assert "add stale=LABEL" in refusal("insert fault.precheck_stale,before=access.fault.classify")
 
 
+def test_who_leads_to_a_row_by_name_meets_what_was_put_before_it() -> None:
+    """A row put before another is met by whoever comes from above, whether by a label, by a name or in passing."""
+    made = program("slot_delete", "insert mmu.lock,before=slot_delete.slot.unlock_slots")
+    assert made.rows[made.span("slot.find").start].to["none"] == "new.lock"
+    made = program("punch", "insert mmu.lock,before=punch.start.zap")
+    assert made.rows[made.span("punch.start.yield_lock").start].to["next"] == "punch.start.zap"
+
+
 def test_rows_of_the_hardware_can_be_edited() -> None:
     """The hardware's rows stand in the programs before they are edited."""
     made = program("convert", "without convert.pre.remove", hardware="tdx")
