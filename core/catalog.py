@@ -50,7 +50,7 @@ def modules(package: str, folder: Path, kind: str, paths: Sequence[Path]) -> Ite
 
 def check_path(outside: Path) -> None:
     """Raises UserError unless the folder exists and holds parts."""
-    kinds = ("designs", "hardware", "invariants", "scenarios", "events", "exploration")
+    kinds = ("designs", "hardware", "invariants", "scenarios", "events", "exploration", "plans")
     if not any((outside / kind).is_dir() for kind in kinds):
         raise UserError(
             "holds no parts", str(outside), f"give a folder with {', '.join(kinds[:-1])} or {kinds[-1]} in it"

@@ -16,7 +16,7 @@ the edit is made in that program only. `*.phase.step` edits every program that h
 same program, a label of its design file, `next` (the row below) or `END`.
 
 The rows of the hardware are put in before the edits are made, so they can be named as well. `gmembench list rows`
-names the rows.
+names the rows, with the design and a slash before them, which an edit may have too.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -419,7 +419,8 @@ def mutated(design: Design, hardware: Hardware, edits: Iterable[Edit | str]) -> 
     Raises UserError for an edit that names no row, no outcome or no label, and for a program that no longer fits
     together.
     """
-    made = [edit_of(edit) if isinstance(edit, str) else edit for edit in edits]
+    asked = [edit_of(edit) if isinstance(edit, str) else edit for edit in edits]
+    made = [replace(edit, argument=edit.argument.replace(f"{design.name}/", "")) for edit in asked]
     if not made:
         return design
     programs = {name: _ending(with_hardware(p, hardware)) for name, p in design.programs.items()}

@@ -68,6 +68,11 @@ def test_the_end_of_a_name_within_a_program() -> None:
     assert program("access", "without access.recheck_stale") == program("access", "without access.fault.recheck_stale")
 
 
+def test_names_as_they_are_listed() -> None:
+    """`gmembench list rows` puts the design before a name."""
+    assert mutant("without guest-memfd/access.fault.recheck_stale") == mutant("without access.fault.recheck_stale")
+
+
 def test_a_phase_leaves_as_a_whole() -> None:
     """A phase is the rows that share the beginning of their names; those aside are reached by jumps and stay."""
     left = names(program("punch", "without punch.start"))

@@ -8,6 +8,7 @@ import pytest
 from gmembench.core.catalog import load_invariants
 from gmembench.core.errors import UserError
 from gmembench.core.programs import with_hardware
+from gmembench.inject.mutants import KINDS
 from gmembench.inject.plan import BUGS, FOLDER, Plan, find_plan, load_plans, not_expressed, plan, read_plan
 
 PLANS = load_plans()
@@ -170,6 +171,18 @@ def test_the_same_plan_in_python(tmp_path: Path) -> None:
 def test_mistakes_are_told_with_line_and_key(tmp_path: Path, old: str, new: str, told: str) -> None:
     """Every mistake of a plan file is one line: the file, the line, the key, and the mend."""
     assert told in refusal(tmp_path, TEXT.replace(old, new))
+
+
+def test_the_example_of_the_document(tmp_path: Path) -> None:
+    """The plan in docs/adding.md is a plan, and its edits are all kinds that the table there names."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "adding.md").read_text()
+    found = re.search(r"```toml\n# mine/plans/(\S+)\n(.*?)```", text, re.S)
+    assert found is not None
+    path = tmp_path / "plans" / found[1]
+    path.parent.mkdir()
+    path.write_text(found[2])
+    load_plans([tmp_path])[path.stem].check()
+    assert [kind for kind in KINDS if f"| `{kind} {KINDS[kind][2]}` |" in text] == list(KINDS)
 
 
 def test_some_invariants_need_a_reason(tmp_path: Path) -> None:
