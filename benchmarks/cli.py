@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 import gmembench
-from gmembench.benchmarks.commands import cache, explore, listing, replay, report, run, trace
+from gmembench.benchmarks.commands import cache, explain, explore, listing, replay, report, run, trace
 from gmembench.core.errors import UserError
 
 BAD_INPUT = 2
@@ -33,7 +33,17 @@ def command_line() -> None:
     """
 
 
-for command in (run.run, explore.explore, replay.replay, report.report, trace.trace, listing.list_, cache.cache):
+COMMANDS = (
+    run.run,
+    explore.explore,
+    replay.replay,
+    explain.explain,
+    report.report,
+    trace.trace,
+    listing.list_,
+    cache.cache,
+)
+for command in COMMANDS:
     command_line.add_command(command)
 
 

@@ -9,11 +9,13 @@ import msgspec
 from gmembench.core.drivers.exhaustive import Exploration, Explorer
 from gmembench.core.judges import Violation
 from gmembench.inject.failure import Failure
-from gmembench.inject.question import Lookup, Question
+from gmembench.inject.named import setting_named
+from gmembench.inject.question import Question
 from gmembench.inject.recording import record
 from gmembench.inject.replay import step_line
 from gmembench.inject.running import starter
 from gmembench.inject.schedule import line_of
+from gmembench.inject.setting import Setting
 from gmembench.inject.shrink import shrink
 
 HOLDS, NOT_FOUND, VIOLATION, BOUND = "holds", "not-found", "violation", "bound"
@@ -162,4 +164,9 @@ def shrunk(question: Question, choices: Choices, invariant: str, budget: int = S
     failure = record(setting, small.choices, paths)
     if failure is None or failure.violation.invariant != invariant:
         raise AssertionError(f"{invariant} is not violated when its schedule is stepped again")
-    return msgspec.structs.replace(failure, replay=line_of(setting, small.choices, Lookup(tuple(paths))))
+
+    def named(source: str, design: str, hardware: str, edits: Sequence[str]) -> Setting:
+        return setting_named(source, design, hardware, edits, paths)
+
+    line = line_of(setting, small.choices, named)
+    return msgspec.structs.replace(failure, replay=line)

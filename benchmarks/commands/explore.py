@@ -141,7 +141,7 @@ def as_text(answer: "Answer", save: Path | None = None) -> str:
     """The answer as text: the verdict, the failure as columns, what was shown, and the line to paste last."""
     q, lines = answer.question, []
     edits = "".join(f", {edit}" for edit in q.edits)
-    lines += [f"{answer.verdict}: {q.design.name}{edits} on {q.hardware.name}, {q.scenario.name}", ""]
+    lines += [f"{answer.verdict}: {q.scenario.name}, {q.design.name}{edits} on {q.hardware.name}", ""]
     lines += [*_failure_lines(answer), *textwrap.wrap(answer.claim, WIDTH), *_state_lines(answer)]
     lines.append(f"{answer.driver}: {answer.seconds:.1f} s{_memory(answer)}")
     if save is not None:
@@ -152,15 +152,18 @@ def as_text(answer: "Answer", save: Path | None = None) -> str:
 
 
 def _failure_lines(answer: "Answer") -> list[str]:
-    if answer.failure is None or answer.violation is None:
+    if answer.failure is None:
         return []
-    broken = answer.failure.violation
-    said = [f"{broken.invariant}: {broken.sentence}", f"{broken.reason}."]
-    finding = answer.question.finding(broken.invariant)
+    import msgspec
+
+    from gmembench.inject.explain_text import as_text as failure_as_text
+
+    finding = answer.question.finding(answer.failure.violation.invariant)
+    lines = [failure_as_text(msgspec.structs.replace(answer.failure, replay=""))]
     if finding is not None:
-        known = "Known: the design ships with this finding" if answer.known else "Unedited, the design is known for"
-        said.append(f"{known}: {finding.what} ({finding.source}).")
-    return [line for text in said for line in textwrap.wrap(text, WIDTH)] + ["", *answer.steps, ""]
+        known = "Known: the design ships with this finding" if answer.known else "The design without edits is known for"
+        lines += [*textwrap.wrap(f"{known}: {finding.what} ({finding.source}).", WIDTH), ""]
+    return lines
 
 
 def _state_lines(answer: "Answer") -> list[str]:

@@ -10,36 +10,15 @@ from typing import Any
 
 import click
 import pytest
+from tiny_world import TINY
 
 from gmembench.benchmarks.commands.edits import ORDER, Ordered, edit_options, edits_in_order
 from gmembench.benchmarks.commands.explore import number_of_bytes
-from gmembench.core.errors import UserError
-from gmembench.inject.question import Lookup, Words, ask
+from gmembench.inject.named import setting_named
+from gmembench.inject.question import Words, ask
 from gmembench.inject.schedule import read_line
 
 COMMAND = [sys.executable, "-P", "-m", "gmembench", "explore"]
-
-TINY = """
-doc = "A vCPU reads while freed pages may be used again."
-
-[world]
-gfns = 1
-pages = 2
-
-[[actors]]
-name = "V0"
-kind = "vcpu"
-script = ["access 0 read"]
-
-[[actors]]
-name = "R"
-kind = "host"
-script = ["reuse"]
-
-[[sometimes]]
-name = "a fault"
-when = ["V0 before fault.lock_mmu"]
-"""
 
 BUG = "bugs/A05-fault-no-recheck-under-mmu-lock"
 
@@ -100,7 +79,7 @@ def test_the_line_replays_the_same_world() -> None:
     """What is pasted names the plan, and its setting is the one that was explored."""
     line = bug()[1]["replay"]
     assert line.startswith(f"gmembench replay v1:{BUG}:guest-memfd:none:without+access.fault.recheck_stale:")
-    schedule = read_line(line.rpartition(" ")[2], Lookup())
+    schedule = read_line(line.rpartition(" ")[2], setting_named)
     assert schedule.setting == ask(Words(plan=BUG)).setting
     assert len(schedule.choices) == len(bug()[1]["steps"])
 
@@ -151,7 +130,7 @@ def test_the_text_ends_with_the_line_to_paste(tmp_path: Path) -> None:
     """Verdict first, the reason, the replay line last; the failure is written when it is asked for."""
     done = explore("--inject", BUG, "--save", str(tmp_path / "failure.json"))
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("violation: guest-memfd, without access.fault.recheck_stale on none")
+    assert lines[0] == f"violation: {BUG}, guest-memfd, without access.fault.recheck_stale on none"
     assert lines[-1] == bug()[1]["replay"]
     assert "UAF-MAP: gfn 0 is mapped to a page that is no longer its own" in lines
     assert json.loads((tmp_path / "failure.json").read_text())["violation"]["invariant"] == "UAF-MAP"
@@ -222,9 +201,3 @@ def test_the_line_counts_before_the_plan() -> None:
     assert question.design.name == "guest-memfd-mmap"
     assert question.scenario.name == BUG
     assert question.edits == ("without access.fault.recheck_stale", "without access.fault.recheck_root")
-
-
-def test_a_name_of_a_line_that_is_gone_is_the_users_error() -> None:
-    """A line of another version may name a scenario that these sources do not have."""
-    with pytest.raises(UserError, match="gone"):
-        Lookup()("gone", "guest-memfd", "none", ())
