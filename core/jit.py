@@ -12,6 +12,7 @@ With NUMBA_DISABLE_JIT=1 the same functions run as plain Python over `View` obje
 import gc
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 WORD = ir.IntType(64)
 
 CORE_FOLDER = Path(__file__).resolve().parent
-CACHES_KEPT = 4
+CACHES_KEPT = 8
 """Compiled kernels of this many source states are kept; older folders are removed."""
 
 
@@ -71,8 +72,13 @@ def source_digest(folder: Path = CORE_FOLDER) -> str:
     Numba's disk cache does not notice a change in another file's function, so the digest names the
     cache folder, and managers and workers compare it.
     """
+    return files_digest(source_files(folder), folder)
+
+
+def files_digest(paths: Sequence[Path], folder: Path) -> str:
+    """Digest (16 hex digits) of files, by their path relative to a folder and their content."""
     digest = hashlib.blake2b(digest_size=8)
-    for path in source_files(folder):
+    for path in paths:
         digest.update(str(path.relative_to(folder.resolve())).encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -87,19 +93,39 @@ def cache_root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "gmembench"
 
 
+STEP_FOLDERS = ("parts", "steps")
+IMPORTED = re.compile(r"^from gmembench\.core\.(\w+)", re.MULTILINE)
+
+
+def step_sources(folder: Path = CORE_FOLDER) -> list[Path]:
+    """The sources that compiled steps depend on: those of steps and parts, and what these import, all the way."""
+    found = [path for name in STEP_FOLDERS for path in source_files(folder / name)]
+    seen = set(found)
+    for path in found:
+        names = IMPORTED.findall(path.read_text("utf-8"))
+        for wanted in (folder.resolve() / f"{name}.py" for name in names):
+            if wanted not in seen and wanted.exists():
+                seen.add(wanted)
+                found.append(wanted)
+    return sorted(found)
+
+
 DIGEST = source_digest()
 CACHE_FOLDER = cache_root() / DIGEST
+STEPS_FOLDER = cache_root() / files_digest(step_sources(), CORE_FOLDER)
+"""Steps take a minute to compile, and most edits concern other sources: they have a folder of their own."""
 MACHINE = f"{numba.__version__}-{llvm.get_host_cpu_name()}"
 """What compiled kernels depend on beside the sources."""
 
 
-def _use_cache_folder() -> None:
-    try:
-        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = f"the folder for compiled kernels cannot be made ({error.strerror})"
-        raise UserError(what, str(CACHE_FOLDER), "name another in GMEMBENCH_CACHE_DIR") from error
-    os.utime(CACHE_FOLDER)
+def _use_cache_folders() -> None:
+    for folder in (STEPS_FOLDER, CACHE_FOLDER):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"the folder for compiled kernels cannot be made ({error.strerror})"
+            raise UserError(what, str(folder), "name another in GMEMBENCH_CACHE_DIR") from error
+        os.utime(folder)
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
 
 
@@ -119,7 +145,7 @@ INTERPRETED = bool(numba.config.DISABLE_JIT)
 numba.config.LOOP_VECTORIZE = 0
 """Loops here run over a few records or words. Made for long ones, they gathered and scattered: 25 % of a search."""
 if not INTERPRETED:
-    _use_cache_folder()
+    _use_cache_folders()
 
 
 def kernel(function: F) -> F:
@@ -128,6 +154,16 @@ def kernel(function: F) -> F:
     `error_model="numpy"` and no bounds checks: a kernel raises nothing.
     """
     return cast(F, numba.njit(cache=True, error_model="numpy")(function))
+
+
+def step_kernel(function: F) -> F:
+    """Compile a function that makes a table of steps, cached on disk beside no other kernels."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(STEPS_FOLDER)
+    try:
+        return kernel(function)
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 def lean_kernel(function: F) -> F:

@@ -49,6 +49,7 @@ class Exploration:
 
     `verdict`: "holds", "violation", or "bound" (stopped before a verdict). `choices`: from the first state to the
     violation. `table_bytes`: of the visited set; `other_bytes`: waiting states, links and edges.
+    `seen`: watched state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken.
     """
 
     verdict: str
@@ -62,6 +63,7 @@ class Exploration:
     stopped: str = ""
     table_bytes: int = 0
     other_bytes: int = 0
+    seen: dict[str, bool] = field(default_factory=dict)
     taken: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
 
@@ -192,6 +194,10 @@ class Explorer:
                 p.seq_live,
                 p.judged,
                 p.masks,
+                p.watches.tags,
+                p.watches.wanted,
+                p.watches.conditions,
+                p.watches.seen,
                 self.moves,
                 self.made,
                 self.prints,
@@ -260,7 +266,8 @@ class Explorer:
         return violation_of(SHIPPED, WHENS[s["when"]], int(s["found"]))
 
     def _result(self, verdict: str, seconds: float, stopped: str = "") -> Exploration:
-        s, failed = self.search[0], verdict == "violation"
+        s, failed, p = self.search[0], verdict == "violation", self.prepared
+        p.watches.note_taken(p.taken)
         return Exploration(
             verdict,
             self._violation() if failed else None,
@@ -273,7 +280,8 @@ class Explorer:
             stopped,
             self.table.nbytes,
             self.other_bytes,
-            self.prepared.taken,
+            p.watches.names_seen,
+            p.taken,
         )
 
 

@@ -4,16 +4,23 @@ import numpy as np
 
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, MOST_FORCES, Gate, Instance
 from gmembench.core.drivers.moves import MAY_EXIT, MAY_YIELD
-from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.drivers.sequential import acknowledge_kicks, begin
+from gmembench.core.drivers.watching import Watches
 from gmembench.core.errors import UserError
+from gmembench.core.jit import kernel
+from gmembench.core.liveness import REGISTERS, first_values, live_registers
+from gmembench.core.locations import masks_of
 from gmembench.core.operations import OPERATION, PROGRAMS
-from gmembench.core.outcomes import NEXT, OUTCOMES
+from gmembench.core.outcomes import BLOCKED, NEXT, OUTCOMES
 from gmembench.core.programs import Code
 from gmembench.core.rows import END
-from gmembench.core.steps.table import small_addresses
-from gmembench.core.world import SMALL, WIDE, World
+from gmembench.core.steps.table import run_small, small_addresses
+from gmembench.core.world import SMALL, WIDE, World, actor, small_head
 
 NO_OPERATIONS = np.zeros(0, OPERATION)
+
+MOST_STEPS = 1_000_000
+"""No operation of a small world alone has as many."""
 
 
 def next_rows(code: Code) -> np.ndarray:
@@ -68,12 +75,13 @@ class Prepared:
         self.taken = np.zeros((len(self.rows), len(OUTCOMES)), np.int64)
         self.targets = next_rows(self.code)
         self.entries = self.code.entries.astype(np.int64)
+        self._run_first()
         self.operations, self.ends = self._scripts()
         self.flags = np.array([self._flags(position) for position in range(len(self.rows))], np.int64)
         self._fill_events()
-        self._fill_registers()
         self.masks = instance.panel.masks
-        self.judged = np.full(len(self.rows), self.masks[0], np.int64)
+        self._fill_registers()
+        self.watches = Watches(instance.sometimes, self.world, len(self.rows))
 
     @property
     def actors(self) -> int:
@@ -87,12 +95,7 @@ class Prepared:
 
     def _world(self) -> World:
         instance = self.instance
-        wide = World(instance.geometry)
-        if instance.prepare:
-            self._check(np.concatenate(instance.prepare))
-            Sequential(self.code, wide).run(np.concatenate(instance.prepare))
-            _forget_registers(wide)
-        made = small_copy(wide, len(instance.forces) + len(instance.gates))
+        made = small_copy(World(instance.geometry), len(instance.forces) + len(instance.gates))
         if len(made.arrays["actors"]) > MOST_ACTORS or len(instance.forces) > MOST_FORCES:
             raise UserError(
                 f"{len(made.arrays['actors'])} actors and {len(instance.forces)} forced outcomes",
@@ -100,6 +103,19 @@ class Prepared:
                 f"choose at most {MOST_ACTORS} actors and {MOST_FORCES} forced outcomes",
             )
         return made
+
+    def _run_first(self) -> None:
+        """Run the operations that come before, one after the other."""
+        operations = np.concatenate([*self.instance.prepare, NO_OPERATIONS])
+        self._check(operations)
+        for op in operations:
+            where = run_alone(self.world.buffer, self.rows, self.targets, self.entries, op.reshape(1), MOST_STEPS)
+            if where >= 0:
+                raise UserError(
+                    f"{PROGRAMS[op['program']]} never ends: {self.code.info[where].name} waits",
+                    "operations that run before",
+                    "choose others, or another order",
+                )
 
     def _rows(self) -> np.ndarray:
         rows = self.code.rows.copy()
@@ -153,17 +169,60 @@ class Prepared:
         self.world.arrays["events"][len(self.instance.forces) + i] = (gate.skip, 0)
 
     def _fill_registers(self) -> None:
-        words = SMALL.arrays["actors"].itemsize // 8
-        self.keep = np.full((len(self.rows) + 1, words), 0xFFFFFFFFFFFFFFFF, np.uint64)
-        self.neutral = np.zeros((len(self.rows) + 1, words), np.uint64)
-        self.seq_live = np.ones(len(self.rows) + 1, np.uint8)
+        """Which registers are kept after a step, by the row that follows; the others get their first values."""
+        actors = self.world.arrays["actors"]
+        forced = [(row, force.outcome) for force in self.instance.forces for row in force.rows]
+        asked = {"programs": self.programs, "forced": forced, "invariants": self.instance.panel.invariants}
+        live = live_registers(self.code, self.instance.geometry, observed=self._observed(), **asked)
+        live = np.concatenate([live[-1:], live[:-1]])
+        kept = np.full((len(live), actors.dtype.itemsize), 0xFF, np.uint8)
+        for register, name in enumerate(REGISTERS):
+            kept[:, _offset(actors.dtype, name)] = np.where(live[:, register], 0xFF, 0)
+        kept[IDLE + 1, _offset(actors.dtype, "program")] = 0
+        first = np.zeros(1, actors.dtype)
+        for name in REGISTERS:
+            first[name] = first_values(self.instance.geometry)[name][0]
+        self.keep = kept.view(np.uint64)
+        self.neutral = (~kept & first.view(np.uint8)[None, :]).view(np.uint64)
+        self.seq_live = live[:, REGISTERS.index("seq")].astype(np.uint8)
+        masks = masks_of(self.code, self.instance.geometry, **asked)
+        self.judged = masks.visible.astype(np.int64) & int(self.masks[0])
+
+    def _observed(self) -> set[str]:
+        """Registers that events and states to be seen look at."""
+        events = (*self.instance.forces, *self.instance.gates)
+        watched = {path.rpartition(".")[2] for item in self.instance.sometimes for path, _, _ in item.fields}
+        return (watched & set(REGISTERS)) | ({"gfn"} if any(event.gfn >= 0 for event in events) else set())
+
+    @property
+    def programs(self) -> list[int]:
+        """Numbers of the programs that the scripts begin."""
+        return sorted(set(self.operations["program"].tolist()))
 
 
-def _forget_registers(world: World) -> None:
-    """Give registers that the preparation left behind their first values, where nobody holds on to them."""
-    fresh = World(world.geometry).arrays["actors"]
-    actors = world.arrays["actors"]
-    kept = {"mode", "requests", "kicked", "root", "node", "number", "tlb_generation", "entered_epoch", "same_faults"}
-    for name in actors.dtype.names or ():
-        if name not in kept:
-            actors[name] = fresh[name]
+def _offset(dtype: np.dtype, name: str) -> int:
+    """Where a field of a record begins."""
+    return int(dtype.fields[name][1])  # type: ignore[index]
+
+
+@kernel
+def run_alone(
+    buffer: np.ndarray, rows: np.ndarray, targets: np.ndarray, entries: np.ndarray, operations: np.ndarray, limit: int
+) -> int:
+    """Run one operation to its end; kicked vCPUs leave the guest at once. Returns -1, or the row that never ends."""
+    w = small_head(buffer)
+    op = operations[0]
+    a = actor(w, op["actor"])
+    begin(a, op)
+    a["range_slot"] = -1
+    at = entries[op["program"]]
+    for _ in range(limit):
+        outcome = run_small(w, a, rows, at)
+        if outcome == BLOCKED:
+            if acknowledge_kicks(w) == 0:
+                return at
+        else:
+            at = targets[at, outcome]
+            if at == IDLE:
+                return -1
+    return at

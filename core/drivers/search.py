@@ -18,6 +18,7 @@ from gmembench.core.drivers.moves import (
     make_move,
     settle,
 )
+from gmembench.core.drivers.watching import watch
 from gmembench.core.jit import OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
 from gmembench.core.views import Record
@@ -146,6 +147,10 @@ def search_on(
     seq_live: np.ndarray,
     judged: np.ndarray,
     masks: np.ndarray,
+    tags: np.ndarray,
+    wanted: np.ndarray,
+    conditions: np.ndarray,
+    seen: np.ndarray,
     moves: np.ndarray,
     made: np.ndarray,
     prints: np.ndarray,
@@ -222,9 +227,11 @@ def search_on(
                 s["states"] += 1
                 parents[new] = made[j, 0]
                 choices[new] = made[j, 1]
-                if judge_new(small_head_at(work, j * world_bytes), made[j, 3], made[j, 2], masks, search):
+                v = small_head_at(work, j * world_bytes)
+                if judge_new(v, made[j, 3], made[j, 2], masks, search):
                     note_failure(s, new, -1)
                     return FAILED
+                watch(v, tags, wanted, conditions, seen)
                 to = s["last"] % room
                 s["last"] += 1
                 waiting_ids[to] = new

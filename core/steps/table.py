@@ -8,15 +8,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from gmembench.core.cold import compile_once
 from gmembench.core.jit import (
-    CACHE_FOLDER,
     INTERPRETED,
     MACHINE,
+    STEPS_FOLDER,
     chain_runner,
     code_size,
     compiling,
-    kernel,
     link_filler,
     step_filler,
+    step_kernel,
     step_runner,
 )
 from gmembench.core.steps.registry import Step, all_steps
@@ -89,42 +89,42 @@ _small_0, _small_1, _small_2, _small_3 = (
 )
 
 
-@kernel
+@step_kernel
 def _fill_table_0(table: np.ndarray) -> None:
     _fill_0(table)
 
 
-@kernel
+@step_kernel
 def _fill_table_1(table: np.ndarray) -> None:
     _fill_1(table)
 
 
-@kernel
+@step_kernel
 def _fill_table_2(table: np.ndarray) -> None:
     _fill_2(table)
 
 
-@kernel
+@step_kernel
 def _fill_table_3(table: np.ndarray) -> None:
     _fill_3(table)
 
 
-@kernel
+@step_kernel
 def _fill_small_0(table: np.ndarray) -> None:
     _small_0(table)
 
 
-@kernel
+@step_kernel
 def _fill_small_1(table: np.ndarray) -> None:
     _small_1(table)
 
 
-@kernel
+@step_kernel
 def _fill_small_2(table: np.ndarray) -> None:
     _small_2(table)
 
 
-@kernel
+@step_kernel
 def _fill_small_3(table: np.ndarray) -> None:
     _small_3(table)
 
@@ -158,7 +158,7 @@ def link_addresses() -> np.ndarray:
     """i8 array: the address of each step's machine code by step code, then of FUSED; zeros when interpreted."""
     if INTERPRETED:
         return np.zeros(len(_links), np.int64)
-    compile_once(CACHE_FOLDER / f"links-{MACHINE}", CHUNKS, fill_chunks)
+    compile_once(STEPS_FOLDER / f"links-{MACHINE}", CHUNKS, fill_chunks)
     return fill_chunks(range(CHUNKS))
 
 
@@ -166,7 +166,7 @@ def small_addresses(rows: np.ndarray) -> np.ndarray:
     """i8 array: the machine code of each of some rows (ROW array) in small worlds; zeros when interpreted."""
     if INTERPRETED:
         return np.zeros(len(rows), np.int64)
-    compile_once(CACHE_FOLDER / f"small-links-{MACHINE}", CHUNKS, fill_small_chunks)
+    compile_once(STEPS_FOLDER / f"small-links-{MACHINE}", CHUNKS, fill_small_chunks)
     return fill_small_chunks(range(CHUNKS))[rows["step"]]
 
 
