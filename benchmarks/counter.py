@@ -25,7 +25,7 @@ def kernels_state() -> str:
     """Where kernels come from: "interpreted", "cached" (these sources were compiled before) or "cold"."""
     if jit.INTERPRETED:
         return "interpreted"
-    return "cached" if any(path.is_file() for path in jit.CACHE_FOLDER.rglob("*")) else "cold"
+    return "cached" if any(path.is_file() for path in jit.STEPS_FOLDER.rglob("*")) else "cold"
 
 
 def count(cell: Cell, request: Request, timed: bool) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def compares(value: int, operator: int, other: int) -> bool:
         return value != other
     if operator == BITS:
         return value & other != 0
-    if operator == LESS or operator == AT_MOST:
+    if operator == LESS or operator == AT_MOST:  # noqa: PLR1714, SIM109 - compiles as it stands
         return value < other + (1 if operator == AT_MOST else 0)
     return value > other - (1 if operator == AT_LEAST else 0)
 

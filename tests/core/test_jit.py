@@ -177,9 +177,9 @@ def test_where_the_cache_lies(variables: dict[str, str], folder: str, monkeypatc
 
 
 def test_pruning_keeps_the_folders_used_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of six cache folders the four used last stay; files and folders that are no caches are left alone."""
+    """Of ten cache folders the eight used last stay; files and folders that are no caches are left alone."""
     monkeypatch.setenv("GMEMBENCH_CACHE_DIR", str(tmp_path))
-    for age in range(6):
+    for age in range(10):
         folder = tmp_path / f"{age:016x}"
         folder.mkdir()
         (folder / "kernel.nbc").touch()
@@ -188,10 +188,10 @@ def test_pruning_keeps_the_folders_used_last(tmp_path: Path, monkeypatch: pytest
     os.utime(tmp_path / "a-folder-of-the-user", (1, 1))
     (tmp_path / "note.txt").touch()
     removed = jit.prune_cache()
-    assert sorted(p.name for p in removed) == [f"{age:016x}" for age in (4, 5)]
+    assert sorted(p.name for p in removed) == [f"{age:016x}" for age in (8, 9)]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *(f"{age:016x}" for age in range(4)),
+        *(f"{age:016x}" for age in range(8)),
         "a-folder-of-the-user",
         "note.txt",
     ]
-    assert jit.prune_cache(keep=4) == []
+    assert jit.prune_cache(keep=8) == []
