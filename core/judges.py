@@ -14,7 +14,7 @@ import numpy as np
 from gmembench.core.catalog import load_invariants
 from gmembench.core.invariant import STUCK, WHENS, Invariant
 from gmembench.core.jit import INTERPRETED, NUMBER_SHIFT, compiling, judge_of, kernel, uncached_kernel
-from gmembench.core.world import LAYOUTS, World, actor, head
+from gmembench.core.world import LAYOUTS, World, actor, head, small_head
 
 ARGUMENTS = {"state": 1, "use": 2, "rest": 1, "end": 3}
 STATE, USE, REST, AT_END = range(len(WHENS))
@@ -84,7 +84,7 @@ class Panel:
         return {when: _runner(_judge(self.others, when)) for when in WHENS if _of_kind(self.others, when)}
 
     def judge_others(self, whens: Sequence[str], buffer: np.ndarray, number: int, program: int) -> Violation | None:
-        """Judge by the invariants that are not the package's."""
+        """Judge a small world by the invariants that are not the package's."""
         for when in whens:
             if when in self._other_judges:
                 found = int(self._other_judges[when](buffer, number, program))
@@ -95,7 +95,7 @@ class Panel:
 
 def _runner(judge: Any) -> Any:
     def run(buffer: np.ndarray, number: int, program: int) -> int:
-        w = head(buffer)
+        w = small_head(buffer)
         return judge(-1, w, actor(w, number), program)
 
     if INTERPRETED:

@@ -197,6 +197,7 @@ def make_move(
         begin(a, op)
         a["range_slot"] = -1
     at = a["row"]
+    a["used"] = 0
     if kind >= FORCE:
         event(w, kind - FORCE)["left"] -= 1
         outcome = forces[kind - FORCE, FORCE_OUTCOME]

@@ -1,5 +1,7 @@
 """An instance prepared for compiled drivers: arrays of rows, of who may do what, and the world that it begins with."""
 
+from typing import Any
+
 import numpy as np
 
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, MOST_FORCES, Gate, Instance
@@ -32,23 +34,23 @@ def next_rows(code: Code) -> np.ndarray:
     return targets
 
 
-def small_copy(wide: World, events: int = 0) -> World:
+def small_copy(world: World, events: int = 0) -> World:
     """The same state with one-byte fields, all actors idle at the beginning of their scripts.
 
     Raises OverflowError where a value does not fit into a byte.
     """
-    made = World(wide.geometry, SMALL, events=events)
+    made = World(world.geometry, SMALL, events=events)
     for name in WIDE.header.names or ():
         if not name.endswith(("_at", "_n")):
-            made.header[name] = wide.header[name]
-    for name, array in wide.arrays.items():
-        _copy_records(array, made.arrays[name])
+            made.header[name] = world.header[name]
+    for name in WIDE.arrays:
+        _copy_records(world.arrays[name], made.arrays[name])
     made.arrays["actors"]["row"] = IDLE
     return made
 
 
 def _copy_records(source: np.ndarray, target: np.ndarray) -> None:
-    for name in source.dtype.names or ():
+    for name in (field for field in source.dtype.names or () if field in (target.dtype.names or ())):
         if source.dtype[name].base.names is not None:
             _copy_records(source[name], target[name])
             continue
@@ -68,9 +70,10 @@ class Prepared:
     snapshot of the sequence is read again. `judged`: by row, mask of the rules about states that the row may break.
     """
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, world: World | None = None, *, forget: bool = True) -> None:
+        """`world`: to begin with, a new one by default. `forget`: registers that nobody reads again are cleared."""
         self.instance, self.code = instance, instance.code
-        self.world = self._world()
+        self.world = self._world(World(instance.geometry) if world is None else world)
         self.rows = self._rows()
         self.taken = np.zeros((len(self.rows), len(OUTCOMES)), np.int64)
         self.targets = next_rows(self.code)
@@ -80,7 +83,7 @@ class Prepared:
         self.flags = np.array([self._flags(position) for position in range(len(self.rows))], np.int64)
         self._fill_events()
         self.masks = instance.panel.masks
-        self._fill_registers()
+        self._fill_registers(forget)
         self.watches = Watches(instance.sometimes, self.world, len(self.rows))
 
     @property
@@ -93,9 +96,9 @@ class Prepared:
         """Words (8 bytes) of a state."""
         return (len(self.world.buffer) - SMALL.state_at) // 8
 
-    def _world(self) -> World:
+    def _world(self, world: World) -> World:
         instance = self.instance
-        made = small_copy(World(instance.geometry), len(instance.forces) + len(instance.gates))
+        made = small_copy(world, len(instance.forces) + len(instance.gates))
         if len(made.arrays["actors"]) > MOST_ACTORS or len(instance.forces) > MOST_FORCES:
             raise UserError(
                 f"{len(made.arrays['actors'])} actors and {len(instance.forces)} forced outcomes",
@@ -168,25 +171,25 @@ class Prepared:
         self.gate_of[gate.actor] = i
         self.world.arrays["events"][len(self.instance.forces) + i] = (gate.skip, 0)
 
-    def _fill_registers(self) -> None:
+    def _fill_registers(self, forget: bool) -> None:
         """Which registers are kept after a step, by the row that follows; the others get their first values."""
         actors = self.world.arrays["actors"]
-        forced = [(row, force.outcome) for force in self.instance.forces for row in force.rows]
-        asked = {"programs": self.programs, "forced": forced, "invariants": self.instance.panel.invariants}
-        live = live_registers(self.code, self.instance.geometry, observed=self._observed(), **asked)
-        live = np.concatenate([live[-1:], live[:-1]])
+        if forget:
+            live, self.judged = _analysis(self.instance, self.programs, frozenset(self._observed()))
+            self.judged = self.judged & int(self.masks[0])
+        else:
+            live = np.ones((len(self.rows) + 1, len(REGISTERS)), bool)
+            self.judged = np.full(len(self.rows), self.masks[0], np.int64)
         kept = np.full((len(live), actors.dtype.itemsize), 0xFF, np.uint8)
         for register, name in enumerate(REGISTERS):
             kept[:, _offset(actors.dtype, name)] = np.where(live[:, register], 0xFF, 0)
         kept[IDLE + 1, _offset(actors.dtype, "program")] = 0
-        first = np.zeros(1, actors.dtype)
+        first, fresh = np.zeros(1, actors.dtype), first_values(self.instance.geometry)
         for name in REGISTERS:
-            first[name] = first_values(self.instance.geometry)[name][0]
+            first[name] = fresh[name][0]
         self.keep = kept.view(np.uint64)
         self.neutral = (~kept & first.view(np.uint8)[None, :]).view(np.uint64)
         self.seq_live = live[:, REGISTERS.index("seq")].astype(np.uint8)
-        masks = masks_of(self.code, self.instance.geometry, **asked)
-        self.judged = masks.visible.astype(np.int64) & int(self.masks[0])
 
     def _observed(self) -> set[str]:
         """Registers that events and states to be seen look at."""
@@ -195,9 +198,30 @@ class Prepared:
         return (watched & set(REGISTERS)) | ({"gfn"} if any(event.gfn >= 0 for event in events) else set())
 
     @property
-    def programs(self) -> list[int]:
+    def programs(self) -> tuple[int, ...]:
         """Numbers of the programs that the scripts begin."""
-        return sorted(set(self.operations["program"].tolist()))
+        return tuple(sorted(set(self.operations["program"].tolist())))
+
+
+ANALYSES_KEPT = 64
+
+_analyses: dict[tuple[Any, ...], tuple[Code, np.ndarray, np.ndarray]] = {}
+
+
+def _analysis(instance: Instance, programs: tuple[int, ...], observed: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Live registers by row + 1, and rules about states that a row may break. Kept, for whoever tries many scripts."""
+    forced = tuple((row, force.outcome) for force in instance.forces for row in force.rows)
+    judges = tuple(instance.panel.invariants)
+    key = (id(instance.code), instance.geometry, programs, observed, forced, judges)
+    if key not in _analyses:
+        asked = {"programs": programs, "forced": forced, "invariants": instance.panel.invariants}
+        live = live_registers(instance.code, instance.geometry, observed=observed, **asked)  # type: ignore[arg-type]
+        masks = masks_of(instance.code, instance.geometry, **asked)  # type: ignore[arg-type]  # keywords by name
+        if len(_analyses) >= ANALYSES_KEPT:
+            del _analyses[next(iter(_analyses))]
+        found = (np.concatenate([live[-1:], live[:-1]]), masks.visible.astype(np.int64))
+        _analyses[key] = (instance.code, *found)  # the code too, so that nothing else gets its id
+    return _analyses[key][1:]
 
 
 def _offset(dtype: np.dtype, name: str) -> int:
