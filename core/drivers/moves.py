@@ -209,6 +209,7 @@ def make_move(
         outcome = run_small(w, a, rows, at)
         a["yield_now"] = 0
         if outcome == BLOCKED:
+            taken[at, BLOCKED] += 1
             return WAITED
     taken[at, outcome] += 1
     a["row"] = targets[at, outcome]

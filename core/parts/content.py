@@ -4,7 +4,6 @@ from gmembench.core.jit import part
 from gmembench.core.views import Record
 from gmembench.core.world import page
 
-
 CONTENT_BITS = 2
 """Bits of CONTENT_*."""
 
