@@ -128,12 +128,13 @@ def _short(program: Program, full: str) -> str:
 
 def _matches(program: Program, name: str, *, ends: bool) -> list[str]:
     """Full names of rows that are `name`, else of phases; with `ends`, of those that end in it."""
+    own = program.name
     for names in ([program.full_name(r) for r in program.rows], list(_phases(program))):
         if ends:
-            last = f".{name.removeprefix(f'{program.name}.')}"
+            last = f".{name.removeprefix(f'{own}.')}"
             found = [full for full in names if full.endswith(last)]
         else:
-            found = [full for full in names if full in {name, f"{program.name}.{name}"}]
+            found = [full for full in names if full in {name, f"{own}.{name}", name.removeprefix(f"{own}.")}]
         if found:
             return found
     return []

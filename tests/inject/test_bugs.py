@@ -12,7 +12,7 @@ BUG_PLANS = sorted(name for name in PLANS if name.startswith(f"{BUGS}/"))
 MOST_STATES = 1_000_000
 """More than any of these worlds has: a compiled search visits as many in a few seconds."""
 
-pytestmark = pytest.mark.skipif(INTERPRETED, reason="all states of 43 worlds take hours when interpreted")
+pytestmark = pytest.mark.skipif(INTERPRETED, reason="all states of these worlds take hours when interpreted")
 
 
 def explored(name: str, *, edited: bool) -> Exploration:

@@ -71,6 +71,9 @@ def test_the_end_of_a_name_within_a_program() -> None:
 def test_names_as_they_are_listed() -> None:
     """`gmembench list rows` puts the design before a name."""
     assert mutant("without guest-memfd/access.fault.recheck_stale") == mutant("without access.fault.recheck_stale")
+    assert names(program("punch", "without punch.punch.put_folio")) == names(
+        program("punch", "without punch.put_folio")
+    )
 
 
 def test_a_phase_leaves_as_a_whole() -> None:
