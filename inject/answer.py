@@ -9,13 +9,11 @@ import msgspec
 from gmembench.core.drivers.exhaustive import Exploration, Explorer
 from gmembench.core.judges import Violation
 from gmembench.inject.failure import Failure
-from gmembench.inject.named import setting_named
-from gmembench.inject.question import Question
+from gmembench.inject.question import Lookup, Question
 from gmembench.inject.recording import record
 from gmembench.inject.replay import step_line
 from gmembench.inject.running import starter
 from gmembench.inject.schedule import line_of
-from gmembench.inject.setting import Setting
 from gmembench.inject.shrink import shrink
 
 HOLDS, NOT_FOUND, VIOLATION, BOUND = "holds", "not-found", "violation", "bound"
@@ -97,7 +95,8 @@ def omission(states: int) -> str:
     return f"{states * states / 2 ** (FINGERPRINT_BITS + 1):.1e}"
 
 
-def _judged(question: Question) -> str:
+def judged_in_words(question: Question) -> str:
+    """The invariants that are judged, and those that this driver cannot judge."""
     names = sorted(question.panel.invariants)
     others = sorted(question.panel.others)
     told = f"Judged: {', '.join(name for name in names if name not in others)}."
@@ -122,7 +121,7 @@ def claim_exhaustive(question: Question, e: Exploration) -> str:
         f"of at most {omission(e.states)} (n^2/2^65)."
     )
     bound = f"Bound: {world_in_words(question)}."
-    return " ".join([what, bound, _judged(question), reductions, MEMORY_MODEL, chance])
+    return " ".join([what, bound, judged_in_words(question), reductions, MEMORY_MODEL, chance])
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,6 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
     stuck = question.panel.judges_stuck
     how = {"order": order, "live": stuck, "stuck": stuck, "seconds": limits.seconds, **reductions}
     e = Explorer(question.instance, memory_bytes=limits.memory_bytes, states=limits.states, **how).run()
-    names = [state.name for state in question.instance.sometimes]
-    seen = getattr(e, "seen", None)
     return Answer(
         question,
         f"exhaustive, {order} first",
@@ -151,7 +148,7 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
         transitions=e.transitions,
         reductions=tuple(e.reductions),
         violation=e.violation,
-        seen=None if seen is None else dict(zip(names, map(bool, seen), strict=True)),
+        seen=dict(e.seen),
         memory={"visited_set_bytes": e.table_bytes, "stack_and_links_bytes": e.other_bytes},
         failure=None if e.violation is None else shrunk(question, e.choices, e.violation.invariant),
     )
@@ -164,9 +161,4 @@ def shrunk(question: Question, choices: Choices, invariant: str, budget: int = S
     failure = record(setting, small.choices, paths)
     if failure is None or failure.violation.invariant != invariant:
         raise AssertionError(f"{invariant} is not violated when its schedule is stepped again")
-
-    def named(source: str, design: str, hardware: str, edits: Sequence[str]) -> Setting:
-        return setting_named(source, design, hardware, edits, paths)
-
-    line = line_of(setting, small.choices, named)
-    return msgspec.structs.replace(failure, replay=line)
+    return msgspec.structs.replace(failure, replay=line_of(setting, small.choices, Lookup(tuple(paths))))

@@ -14,8 +14,7 @@ from tiny_world import TINY
 
 from gmembench.benchmarks.commands.edits import ORDER, Ordered, edit_options, edits_in_order
 from gmembench.benchmarks.commands.explore import number_of_bytes
-from gmembench.inject.named import setting_named
-from gmembench.inject.question import Words, ask
+from gmembench.inject.question import Lookup, Words, ask
 from gmembench.inject.schedule import read_line
 
 COMMAND = [sys.executable, "-P", "-m", "gmembench", "explore"]
@@ -79,7 +78,7 @@ def test_the_line_replays_the_same_world() -> None:
     """What is pasted names the plan, and its setting is the one that was explored."""
     line = bug()[1]["replay"]
     assert line.startswith(f"gmembench replay v1:{BUG}:guest-memfd:none:without+access.fault.recheck_stale:")
-    schedule = read_line(line.rpartition(" ")[2], setting_named)
+    schedule = read_line(line.rpartition(" ")[2], Lookup())
     assert schedule.setting == ask(Words(plan=BUG)).setting
     assert len(schedule.choices) == len(bug()[1]["steps"])
 
