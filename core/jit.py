@@ -569,6 +569,24 @@ add_words = _wrapping_adder()
 """A function (u8, u8) -> their sum, which wraps."""
 
 
+def _wrapping_multiplier() -> Callable[[int, int], int]:
+    if INTERPRETED:
+        return lambda a, b: int(a) * int(b) & ALL_ONES
+
+    @intrinsic
+    def multiply(typingctx: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            return builder.mul(*args)
+
+        return types.uint64(types.uint64, types.uint64), codegen
+
+    return cast(Callable[[int, int], int], multiply)
+
+
+multiply_words = _wrapping_multiplier()
+"""A function (u8, u8) -> the low half of their product."""
+
+
 def _item_prefetcher() -> Callable[[np.ndarray, int], None]:
     if INTERPRETED:
         return lambda array, index: None

@@ -24,7 +24,7 @@ LEFT = -2
 """What `make_move` returns when a vCPU left the guest: no row ran."""
 
 WAITED = -1
-"""What `make_move` returns when the row must wait: the move cannot be made now, and the state is as it may be."""
+"""What `make_move` returns when the row must wait: the move cannot be made now."""
 
 FORCE_OUTCOME, FORCE_ACTORS, FORCE_GFN, FORCE_MUST = range(4)
 GATE_ACTORS, GATE_GFN = range(2)
@@ -181,7 +181,7 @@ def make_move(
 ) -> int:
     """Do one thing, and count it in `taken`, i8 (row, outcome).
 
-    Returns row << OUTCOME_BITS | outcome, WAITED or LEFT. After WAITED the state is of no use.
+    Returns row << OUTCOME_BITS | outcome, WAITED or LEFT. After WAITED nothing has changed but registers of the actor.
     """
     number = choice >> CHOICE_SHIFT
     kind = choice & KIND_MASK
@@ -202,15 +202,18 @@ def make_move(
         event(w, kind - FORCE)["left"] -= 1
         outcome = forces[kind - FORCE, FORCE_OUTCOME]
     else:
+        gone_by = 0
         for i in range(len(forces)):
             if can_force(w, number, i, forces, force_rows) and event(w, i)["skip"] > 0:
-                event(w, i)["skip"] -= 1
+                gone_by |= 1 << i
         a["yield_now"] = 1 if kind == YIELD else 0
         outcome = run_small(w, a, rows, at)
         a["yield_now"] = 0
         if outcome == BLOCKED:
             taken[at, BLOCKED] += 1
             return WAITED
+        for i in range(len(forces)):
+            event(w, i)["skip"] -= gone_by >> i & 1
     taken[at, outcome] += 1
     a["row"] = targets[at, outcome]
     count_arrival(w, number, gates, gate_rows)
@@ -257,11 +260,8 @@ def settle_epochs(w: Record) -> None:
 
 
 @inlined_part
-def settle(w: Record, number: int, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
-    """Bring the state after a step of an actor to the form in which equal states are equal bytes.
-
-    What only counts up is told by differences; registers that the actor will not read again have their first value.
-    """
+def settle_counts(w: Record, seq_live: np.ndarray) -> None:
+    """Tell what only counts up by differences: it would pass a byte."""
     if w["inval_seq"] != FRESH:
         settle_sequence(w, seq_live)
     for i in range(w["actors_n"]):
@@ -269,6 +269,15 @@ def settle(w: Record, number: int, seq_live: np.ndarray, keep: np.ndarray, neutr
             settle_tlb(w, i)
     if w["tdx_epoch"] > EPOCHS_KEPT:
         settle_epochs(w)
+
+
+@inlined_part
+def settle(w: Record, number: int, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
+    """Bring the state after a step of an actor to the form in which equal states are equal bytes.
+
+    What only counts up is told by differences; registers that the actor will not read again have their first value.
+    """
+    settle_counts(w, seq_live)
     a = actor(w, number)
     a["used"] = 0
     at = a["row"] + 1

@@ -1,0 +1,302 @@
+"""Schedules at random: a compiled loop over many of one instance.
+
+A schedule is made by the seed and its number alone. All randomness is one stream of splitmix64 a schedule, and a
+number of the stream is scaled by a multiplication, so interpreted and compiled runs draw the same.
+"""
+
+import numpy as np
+
+from gmembench.core.drivers.instance import IDLE
+from gmembench.core.drivers.moves import (
+    CHOICE_SHIFT,
+    LEFT,
+    WAITED,
+    all_done,
+    list_moves,
+    list_moves_of,
+    make_move,
+    settle,
+    settle_counts,
+)
+from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new
+from gmembench.core.drivers.watching import MOST_NEEDS, watch
+from gmembench.core.jit import (
+    OUTCOME_BITS,
+    add_words,
+    copy_words,
+    high_product,
+    inlined_part,
+    kernel,
+    lean_kernel,
+    load_word,
+    multiply_words,
+    store_word,
+)
+from gmembench.core.views import Record
+from gmembench.core.world import actor, small_head
+
+GOLDEN = 0x9E3779B97F4A7C15
+"""What splitmix64 adds for each number."""
+
+OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
+
+STREAM, SCHEDULE, READY = range(3)
+"""Items of `random`: where the stream of the present schedule is; the stream that schedules are begun from; and the
+number that is drawn next, made ahead of its use."""
+
+DONE, FAILED, CAPPED, PAUSED = range(4)
+"""Why the loop returned."""
+
+ONLY_TAKEN = 1 << MOST_NEEDS - 1
+"""What a watched state wants that only a branch shows."""
+
+COUNTS_EVERY = 64
+"""Steps between two looks at fields that only count up and would pass a byte. A power of two."""
+
+SAMPLES = np.dtype(
+    [
+        ("next", "i8"),  # number of the schedule that begins next, or that failed
+        ("end", "i8"),  # where to stop
+        ("steps", "i8"),
+        ("waits", "i8"),  # moves that were drawn and could not be made
+        ("demotions", "i8"),  # retries after which an actor got the lowest priority
+        ("finished", "i8"),  # schedules in which all scripts were done
+        ("capped", "i8"),  # schedules that were cut off
+        ("told", "i8"),  # how many more cut off ones the loop returns for
+        ("longest", "i8"),
+        ("pause_at", "i8"),  # steps at which the loop returns
+        ("length", "i8"),  # choices of the schedule for which it returned
+        ("when", "i8"),  # what was found: index in WHENS, or STUCK_STATE
+        ("found", "i8"),
+    ]
+)
+"""Where a run of samples is, and what it found."""
+
+
+@inlined_part
+def mix(word: int) -> int:
+    """The number that splitmix64 makes of a word."""
+    word = multiply_words(word ^ word >> np.uint64(30), np.uint64(0xBF58476D1CE4E5B9))
+    word = multiply_words(word ^ word >> np.uint64(27), np.uint64(0x94D049BB133111EB))
+    return word ^ word >> np.uint64(31)
+
+
+@inlined_part
+def make_ready(random: np.ndarray) -> None:
+    """Make the number that is drawn next."""
+    random[STREAM] = add_words(random[STREAM], np.uint64(GOLDEN))
+    random[READY] = mix(random[STREAM])
+
+
+@inlined_part
+def draw(random: np.ndarray, bound: int) -> int:
+    """A number from 0 to bound - 1."""
+    ready = random[READY]
+    make_ready(random)
+    return np.int64(high_product(ready, np.uint64(bound)))
+
+
+@inlined_part
+def begin_stream(random: np.ndarray) -> None:
+    """Begin the stream of the next schedule."""
+    random[SCHEDULE] = add_words(random[SCHEDULE], np.uint64(GOLDEN))
+    random[STREAM] = mix(random[SCHEDULE])
+    make_ready(random)
+
+
+@inlined_part
+def begin_priorities(priorities: np.ndarray, actors: int, points: np.ndarray, length: int, random: np.ndarray) -> None:
+    """Shuffle the priorities of the actors, all above len(points), and draw the steps at which one is lowered."""
+    for i in range(actors):
+        j = draw(random, i + 1)
+        priorities[i] = priorities[j]
+        priorities[j] = len(points) + i
+    for i in range(len(points)):
+        points[i] = draw(random, length)
+
+
+@inlined_part
+def highest(priorities: np.ndarray, actors: int, tried: int) -> int:
+    """The actor of the highest priority that was not tried; -1 if all were."""
+    best = -1
+    for i in range(actors):
+        if tried >> i & 1 == 0 and (best < 0 or priorities[i] > priorities[best]):
+            best = i
+    return best
+
+
+@inlined_part
+def lower(priorities: np.ndarray, number: int, points: np.ndarray, step: int) -> bool:
+    """Lower the priority of the actor that is about to make a step, if that step was drawn. Once for each drawing."""
+    for i in range(len(points)):
+        if points[i] == step:
+            points[i] = -1
+            priorities[number] = i
+            return True
+    return False
+
+
+@inlined_part
+def save_record(a: Record, saved: np.ndarray) -> None:
+    """Keep an actor's record: a first step that must wait has begun its operation."""
+    for i in range(len(saved)):
+        saved[i] = load_word(a, 8 * i)
+
+
+@inlined_part
+def restore_record(a: Record, saved: np.ndarray) -> None:
+    """Give an actor its record back."""
+    for i in range(len(saved)):
+        store_word(a, 8 * i, saved[i])
+
+
+@inlined_part
+def some_unseen(seen: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether a watched state was not seen yet. What only a branch shows is found in `taken`."""
+    for i in range(len(seen)):
+        if seen[i] == 0 and wanted[i] != np.uint64(ONLY_TAKEN):
+            return True
+    return False
+
+
+@kernel
+def settle_all(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
+    """Bring the state that schedules begin with to its settled form."""
+    w = small_head(buffer)
+    for number in range(w["actors_n"]):
+        settle(w, number, seq_live, keep, neutral)
+
+
+@lean_kernel
+def sample_on(
+    work: np.ndarray,
+    work_words: np.ndarray,
+    initial: np.ndarray,
+    rows: np.ndarray,
+    taken: np.ndarray,
+    targets: np.ndarray,
+    entries: np.ndarray,
+    operations: np.ndarray,
+    ends: np.ndarray,
+    flags: np.ndarray,
+    forces: np.ndarray,
+    force_rows: np.ndarray,
+    gate_of: np.ndarray,
+    gates: np.ndarray,
+    gate_rows: np.ndarray,
+    seq_live: np.ndarray,
+    judged: np.ndarray,
+    masks: np.ndarray,
+    tags: np.ndarray,
+    wanted: np.ndarray,
+    conditions: np.ndarray,
+    seen: np.ndarray,
+    retries: np.ndarray,
+    moves: np.ndarray,
+    saved: np.ndarray,
+    made: np.ndarray,
+    random: np.ndarray,
+    priorities: np.ndarray,
+    points: np.ndarray,
+    state_at: int,
+    timer: int,
+    by_priority: int,
+    length: int,
+    judges_stuck: int,
+    samples: np.ndarray,
+) -> int:
+    """Make schedules until something is found, or all are made; says which.
+
+    `work`: u1, one world; `work_words` the same as u8. `initial`: u8, the state that schedules begin with. `retries`:
+    u1 (row, outcome), whether it leads back. `made`: u1, choices of the present schedule, as many as it may have.
+    `random`: u8, STREAM and SCHEDULE. `points`, `length`: of PCT, one less than its depth, and steps that one may be.
+    """
+    s = samples[0]
+    w = small_head(work)
+    at_word = state_at // 8
+    while s["next"] < s["end"]:
+        if s["steps"] >= s["pause_at"]:
+            return PAUSED
+        copy_words(work_words, at_word, initial, 0, len(initial))
+        begin_stream(random)
+        lowest = 0
+        if by_priority != 0:
+            begin_priorities(priorities, w["actors_n"], points, length, random)
+        watching = some_unseen(seen, wanted)
+        n = 0
+        while n < len(made):
+            went = WAITED
+            choice = tried = 0
+            while went == WAITED:
+                if by_priority == 0:
+                    if tried != 0:
+                        break
+                    tried = 1
+                    left = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
+                else:
+                    number = highest(priorities, w["actors_n"], tried)
+                    if number < 0:
+                        break
+                    left = list_moves_of(
+                        w, number, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves, 0
+                    )
+                    if left > 0 and lower(priorities, number, points, n):
+                        continue
+                    tried |= 1 << number
+                while left > 0:
+                    picked = draw(random, left)
+                    choice = moves[picked]
+                    a = actor(w, choice >> CHOICE_SHIFT)
+                    begins = a["row"] == IDLE
+                    if begins:
+                        save_record(a, saved)
+                    went = make_move(
+                        w, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows
+                    )
+                    if went != WAITED:
+                        break
+                    if begins:
+                        restore_record(a, saved)
+                    s["waits"] += 1
+                    left -= 1
+                    moves[picked] = moves[left]
+            if went == WAITED:
+                break
+            made[n] = choice
+            n += 1
+            number = choice >> CHOICE_SHIFT
+            a = actor(w, number)
+            if went != LEFT:
+                at = went >> OUTCOME_BITS
+                if judge_move(w, number, a["program"], masks, samples) or judge_new(
+                    w, number, judged[at], masks, samples
+                ):
+                    s["steps"] += n
+                    s["length"] = n
+                    return FAILED
+                a["used"] = 0
+                if by_priority != 0 and retries[at, went & OUTCOME_MASK] != 0:
+                    lowest -= 1
+                    priorities[number] = lowest
+                    s["demotions"] += 1
+            if watching and (len(conditions) > 0 or tags[number, a["row"] + 1] != 0):
+                watch(w, tags, wanted, conditions, seen)
+            if n & COUNTS_EVERY - 1 == 0:
+                settle_counts(w, seq_live)
+        s["steps"] += n
+        s["longest"] = max(s["longest"], n)
+        s["next"] += 1
+        if n == len(made):
+            s["capped"] += 1
+            if s["told"] > 0:
+                s["told"] -= 1
+                s["length"] = n
+                return CAPPED
+        elif all_done(w, ends, gate_of):
+            s["finished"] += 1
+        elif judges_stuck != 0:
+            s["next"] -= 1
+            s["length"] = n
+            s["when"] = STUCK_STATE
+            return FAILED
+    return DONE
