@@ -79,6 +79,9 @@ def _hash_fields(digest: "hashlib._Hash", prefix: str, records: np.ndarray, wide
             digest.update(np.ascontiguousarray(column, "<i8").tobytes())
 
 
+ACTOR_FIELDS = np.dtype([(name, "i8") for name in ("mode", "requests", "kicked", "root", "srcu", "awaited")])
+"""What others see of an actor. Its registers are its own: which of them are cleared depends on the rows to come."""
+
 STATE_FIELDS = np.dtype([(name, "i8") for name in HEADER.names or () if name not in (*CONSTANTS, *COUNTERS)])
 
 
@@ -86,10 +89,11 @@ def state_digest(world: World) -> str:
     """Digest (16 hex digits) of a world without what only counts.
 
     It is made of the names and values of the fields that are not zero: the same in every process, with fields of
-    any width, and where a field was added that is not used. Where the actors are is not in it: names tell that.
+    any width, and where a field was added that is not used. Where the actors are, and their registers,
+    are not in it: names tell that.
     """
     digest = hashlib.blake2b(digest_size=8)
     _hash_fields(digest, "header", world.header, STATE_FIELDS)
     for name, record in ARRAYS.items():
-        _hash_fields(digest, name, world.arrays[name], record)
+        _hash_fields(digest, name, world.arrays[name], ACTOR_FIELDS if name == "actors" else record)
     return digest.hexdigest()

@@ -125,8 +125,8 @@ class Recorder:
         found, self.stepper.violation, violation = [], None, self.stepper.violation
         for number in range(len(self.actors)):
             if self.stepper.unfinished(number):
-                waits = self.stepper.take(number) & MASK == BLOCKED
-                row = self.stepper.next_row(number)
+                ended = self.stepper.take(number)
+                waits, row = ended & MASK == BLOCKED, self.stepper.code.info[ended >> OUTCOME_BITS].name
                 lock = locks.parts("+" + known[row])[0] if waits and row in known else ""
                 found.append(Hindered(number, row, waits, lock))
         self.stepper.violation = violation

@@ -13,7 +13,7 @@ import numpy as np
 
 from gmembench.core.catalog import load_designs, load_hardware, load_invariants
 from gmembench.core.drivers.instance import EVERYBODY, MOST_ACTORS, Force, Gate, Instance
-from gmembench.core.drivers.sequential import Sequential
+from gmembench.core.drivers.sequential import Stuck
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.judges import Panel
@@ -30,7 +30,7 @@ from gmembench.core.operations import (
 )
 from gmembench.core.outcomes import CODE, OUTCOMES
 from gmembench.core.programs import Code, Design, Hardware, Program, Row, assemble
-from gmembench.core.world import Geometry, World
+from gmembench.core.world import Geometry
 from gmembench.inject.mutants import mutated
 
 FLAGS = {"write": WRITE, "private": PRIVATE, "as_shared": AS_SHARED, "as_private": AS_PRIVATE, "long": LONG}
@@ -318,18 +318,11 @@ def stepper_factory(setting: Setting, paths: Sequence[Path] = ()) -> Callable[[]
     Raises UserError if these sources cannot run it.
     """
     instance = instance_of(setting, paths)
-    if instance.forces or instance.gates:
-        raise UserError("it has events", "the setting", "single steps know no events yet")
-    begun = World(instance.geometry)
-    for operations in instance.prepare:
-        Sequential(instance.code, begun).run(operations)
-
-    def make() -> Stepper:
-        world = World(instance.geometry)
-        world.buffer[:] = begun.buffer
-        return Stepper(instance.code, world, instance.scripts, instance.panel, timer=instance.timer)
-
-    return make
+    try:
+        Stepper.of(instance)
+    except (OverflowError, ValueError, Stuck) as fault:
+        raise UserError(str(fault), "the setting", "it fits no small world of these sources") from fault
+    return lambda: Stepper.of(instance)
 
 
 def stepper_of(setting: Setting, paths: Sequence[Path] = ()) -> Stepper:
