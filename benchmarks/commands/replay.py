@@ -1,6 +1,7 @@
 """`gmembench replay`: a failure again, from its file or from a line."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from gmembench.core.errors import UserError
 if TYPE_CHECKING:
     from gmembench.inject.failure import Failure
     from gmembench.inject.replay import Replay
+    from gmembench.inject.setting import Setting
 
 
 @click.command()
@@ -67,14 +69,17 @@ def check_targets(targets: dict[str, Path | None]) -> None:
 def replayed(failure: str, paths: tuple[Path, ...]) -> "Replay":
     """Replay a file or a line."""
     from gmembench.inject.failure import read_failure
-    from gmembench.inject.question import Lookup
+    from gmembench.inject.named import setting_named
     from gmembench.inject.replay import replay as replay_failure
     from gmembench.inject.replay import replay_schedule
     from gmembench.inject.schedule import is_line, read_line
 
+    def named(source: str, design: str, hardware: str, edits: Sequence[str]) -> "Setting":
+        return setting_named(source, design, hardware, edits, paths)
+
     if not is_line(failure) or os.path.lexists(failure):
         return replay_failure(read_failure(Path(failure)), paths)
-    return replay_schedule(read_line(failure, Lookup(paths)), paths, failure)
+    return replay_schedule(read_line(failure, named), paths, failure)
 
 
 def write_pictures(failure: "Failure", svg: Path | None, png: Path | None, output: Path | None) -> None:
