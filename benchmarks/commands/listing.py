@@ -157,16 +157,19 @@ def touchpoints(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Rows of all designs without hardware: `design/program.phase.step`."""
+    """Rows of all designs, `design/program.phase.step`, and the kinds of hardware on which they stand there."""
     from gmembench.core.catalog import load_designs, load_hardware
     from gmembench.core.programs import assemble
 
-    none = load_hardware()["none"]
-    return [
-        {"name": f"{d.name}/{r.name}", "doc": r.step.doc, "step": r.step.name, "place": r.place, "function": r.site}
-        for d in load_designs(paths).values()
-        for r in assemble(d, none).info
-    ]
+    found: dict[str, dict[str, Any]] = {}
+    kinds = load_hardware(paths)
+    for design in load_designs(paths).values():
+        for kind in (k for name, k in kinds.items() if name not in design.not_on):
+            for r in assemble(design, kind).info:
+                name = f"{design.name}/{r.name}"
+                made = {"name": name, "doc": r.step.doc, "step": r.step.name, "place": r.place, "function": r.site}
+                found.setdefault(name, {**made, "hardware": []})["hardware"].append(kind.name)
+    return list(found.values())
 
 
 def cells(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -231,7 +234,7 @@ def list_(kind: str, only: str | None, paths: tuple[Path, ...], as_json: bool) -
     plans        edits of a design that break an invariant: published bugs in a small world
     invariants   what must hold, when it is judged, which designs are known to break it
     steps        one CPU's work between two points at which another can intervene; fields it touches; who uses it
-    rows         steps in the order of each design's programs
+    rows         steps in the order of each design's programs, on every hardware
     touchpoints  places of a design in KVM's own code, and those beyond legacy-vma
     cells        scenario x design x hardware x page size; reasons where it is not applicable
 

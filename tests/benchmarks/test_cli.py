@@ -142,7 +142,8 @@ def test_list_cells_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["designs", "hardware", "scenarios", "events", "invariants", "steps", "rows", "touchpoints", "cells"]
+    "kind",
+    ["designs", "hardware", "scenarios", "events", "plans", "invariants", "steps", "rows", "touchpoints", "cells"],
 )
 def test_list_names_each_thing_once(kind: str) -> None:
     """Every kind of thing has a non-empty list of distinct names, the same as text and as JSON."""
