@@ -69,7 +69,7 @@ class Fields:
         return [Change(self._places[i][1], self.value(before, i), self.value(after, i)) for i in sorted(at) if i >= 0]
 
 
-def _hash_fields(digest: "hashlib._Hash", prefix: str, records: np.ndarray, wide: np.dtype) -> None:
+def _hash_fields(digest: hashlib.blake2b, prefix: str, records: np.ndarray, wide: np.dtype) -> None:
     for name in wide.names or ():
         column = records[name]
         if column.dtype.names:

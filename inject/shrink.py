@@ -123,7 +123,9 @@ class Trials:
     def run(self, choices: Sequence[Choice]) -> Choices | None:
         """The choices that were made until the target broke; None if it did not."""
         self.tried += 1
-        machine, made, keys = self.start(), [], []
+        machine = self.start()
+        made: list[Choice] = []
+        keys: list[tuple[tuple[Hashable, int], int]] = []
         result: Choices | None = None
         for number, choice in zip(self._numbers(choices), [*choices, None], strict=True):
             key = machine.state(), number
@@ -237,8 +239,9 @@ class _Shrinker:
 
     def drop(self) -> None:
         """Delta debugging over runs, then over choices."""
-        for parts in (runs_of(self.best), [(choice,) for choice in self.best]):
-            _ddmin(parts, self.better)
+        _ddmin(runs_of(self.best), self.better)
+        singles: list[Choices] = [(choice,) for choice in self.best]
+        _ddmin(singles, self.better)
 
     def improve(self) -> bool:
         """Go to the first better neighbour, as often as there is one; whether there was any."""
