@@ -12,9 +12,8 @@ from gmembench.inject.failure import Failure
 from gmembench.inject.question import Lookup, Question
 from gmembench.inject.recording import record
 from gmembench.inject.replay import step_line
-from gmembench.inject.running import starter
 from gmembench.inject.schedule import line_of
-from gmembench.inject.shrink import shrink
+from gmembench.inject.smaller import smallest
 
 HOLDS, NOT_FOUND, VIOLATION, BOUND = "holds", "not-found", "violation", "bound"
 
@@ -157,8 +156,8 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
 def shrunk(question: Question, choices: Choices, invariant: str, budget: int = SHRINK_STEPS) -> Failure:
     """The smallest failure that is found from a schedule that breaks an invariant, with the line that replays it."""
     setting, paths = question.setting, question.paths
-    small = shrink(starter(setting, paths), choices, invariant, budget=budget)
-    failure = record(setting, small.choices, paths)
+    small, made = smallest(setting, tuple(choices), invariant, budget=budget, paths=paths)
+    failure = record(small, made, paths)
     if failure is None or failure.violation.invariant != invariant:
         raise AssertionError(f"{invariant} is not violated when its schedule is stepped again")
-    return msgspec.structs.replace(failure, replay=line_of(setting, small.choices, Lookup(tuple(paths))))
+    return msgspec.structs.replace(failure, replay=line_of(small, made, Lookup(tuple(paths))))
