@@ -205,8 +205,12 @@ def _future(rows: RowPrints, own: np.ndarray, locksets: np.ndarray, waits: np.nd
 
 
 def _seen_by(rows: RowPrints, when: str, invariants: Mapping[str, Invariant]) -> np.ndarray:
-    """u8 by row: rules of one kind that read a field that the row writes."""
-    rules = [rows.source.of_rule(item, when) for item in invariants.values() if when in item.when]
+    """u8 by row: rules of one kind that read a field that the row writes, by the bits that the judges give them."""
+    rules = [
+        rows.source.of_rule(item, when) if name in invariants else frozenset[str]()
+        for name, item in SHIPPED.items()
+        if when in item.when
+    ]
     touched = _union(rules)
     found = np.zeros(len(rows.prints), np.uint64)
     for row, item in enumerate(rows.prints):

@@ -190,6 +190,14 @@ def test_rules_that_can_see_a_row() -> None:
     assert rules(int(masks.visible[at(code, "punch.start.count_inc")])) == {"CNT"}
 
 
+def test_rules_have_the_same_bit_whatever_is_judged() -> None:
+    """Who judges few invariants names them by the same bits as who judges all: judges number those of the package."""
+    code = code_of("guest-memfd")
+    few = {"UAF-MAP": SHIPPED["UAF-MAP"]}
+    row = at(code, "access.fault.set_spte")
+    assert rules(int(masks_of(code, invariants=few).visible[row])) == {"UAF-MAP"}
+
+
 def test_a_row_that_uses_a_page_reads_what_its_judges_read() -> None:
     """The rules of "use" are judged with the step, so what they read counts for it."""
     code = code_of("guest-memfd")
