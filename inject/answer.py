@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from gmembench.core.drivers.exhaustive import Exploration, Explorer
 from gmembench.core.judges import Violation
 from gmembench.inject.failure import Failure
-from gmembench.inject.question import Lookup, Question
-from gmembench.inject.recording import record
+from gmembench.inject.named import setting_named
+from gmembench.inject.question import Question
 from gmembench.inject.replay import step_line
-from gmembench.inject.schedule import line_of
-from gmembench.inject.smaller import smallest
+from gmembench.inject.setting import Setting
+from gmembench.inject.smaller import smallest_failure
 
 HOLDS, NOT_FOUND, VIOLATION, BOUND = "holds", "not-found", "violation", "bound"
 
@@ -155,9 +153,13 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
 
 def shrunk(question: Question, choices: Choices, invariant: str, budget: int = SHRINK_STEPS) -> Failure:
     """The smallest failure that is found from a schedule that breaks an invariant, with the line that replays it."""
-    setting, paths = question.setting, question.paths
-    small, made = smallest(setting, tuple(choices), invariant, budget=budget, paths=paths)
-    failure = record(small, made, paths)
+
+    def lookup(source: str, design: str, hardware: str, edits: Sequence[str]) -> Setting:
+        return setting_named(source, design, hardware, edits, question.paths)
+
+    failure = smallest_failure(
+        question.setting, tuple(choices), invariant, budget=budget, paths=question.paths, lookup=lookup
+    )
     if failure is None or failure.violation.invariant != invariant:
         raise AssertionError(f"{invariant} is not violated when its schedule is stepped again")
-    return msgspec.structs.replace(failure, replay=line_of(small, made, Lookup(tuple(paths))))
+    return failure

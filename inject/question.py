@@ -1,7 +1,7 @@
 """What is asked of a driver, by names: a scenario or plan, a design with edits, a hardware, and what is judged."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -140,17 +140,3 @@ def ask(words: Words) -> Question:
         words.seed,
         paths,
     )
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """What replay lines ask for settings: by source, design, hardware and edits."""
-
-    paths: tuple[Path, ...] = ()
-
-    def __call__(self, source: str, design: str, hardware: str, edits: Sequence[str]) -> Setting:
-        """The setting of these names. Raises UserError if there is none."""
-        planned = source in load_plans(self.paths)
-        scenario, plan = ("", source) if planned else (source, "")
-        question = ask(Words(design, scenario, hardware, plan, paths=self.paths))
-        return replace(question, edits=tuple(edits)).setting

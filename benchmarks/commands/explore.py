@@ -3,6 +3,7 @@
 import re
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,16 @@ from gmembench.benchmarks.commands.edits import Ordered, edit_options, edits_in_
 
 if TYPE_CHECKING:
     from gmembench.inject.answer import Answer
+    from gmembench.inject.sampled import Sum
 
 UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
 WIDTH = 110
+
+PCT_SCHEDULES = 1_000_000
+
+TERMINAL_SECONDS, LINES_SECONDS = 0.5, 30.0
+"""Between two lines of progress, on a terminal and elsewhere."""
 
 
 def number_of_bytes(ctx: click.Context, param: click.Parameter, value: str) -> int:
@@ -39,6 +46,12 @@ def number_of_bytes(ctx: click.Context, param: click.Parameter, value: str) -> i
     help="A plan (`list plans`, or a file): its design, scenario, edits and events, where the line says nothing else.",
 )
 @click.option("--exhaustive", is_flag=True, help="Visit every reachable state. The default.")
+@click.option("--random", "random", metavar="N", type=click.IntRange(1), help="Make N schedules at random instead.")
+@click.option(
+    "--pct", "depth", metavar="DEPTH", type=click.IntRange(1, 64), help="Make schedules by PCT of this depth."
+)
+@click.option("--schedules", metavar="N", type=click.IntRange(1), help="How many by PCT. Default: 1000000.")
+@click.option("--workers", metavar="N", type=click.IntRange(1), default=1, help="Processes that make schedules.")
 @click.option("--order", type=click.Choice(["breadth", "depth"]), default="breadth", help="Of the exhaustive search.")
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, help="Of random choices and probabilities.")
 @edit_options
@@ -65,6 +78,10 @@ def explore(
     hardware: str,
     plan: str,
     exhaustive: bool,
+    random: int | None,
+    depth: int | None,
+    schedules: int | None,
+    workers: int,
     order: str,
     seed: int,
     ignore: tuple[str, ...],
@@ -87,14 +104,24 @@ def explore(
       gmembench explore --design guest-memfd --scenario fault-vs-punch --without access.fault.recheck_stale
     """
     from gmembench.benchmarks.output import check_new_path
-    from gmembench.inject.answer import Limits, exhaustively
     from gmembench.inject.question import Words, ask
 
+    sampled = check_driver(exhaustive, random, depth, schedules)
     if save is not None:
         check_new_path(save, "--save")
     words = Words(design, scenario, hardware, plan, edits_in_order(ctx, edits), ignore, seed, paths)
-    limits = Limits(memory_bytes, float("inf") if seconds is None else seconds, states)
-    answer = exhaustively(ask(words), limits, order=order)
+    question, most_seconds = ask(words), float("inf") if seconds is None else seconds
+    if sampled:
+        from gmembench.inject.campaign import Campaign
+        from gmembench.inject.sampled import Way, answer_of
+
+        way = Way("random" if depth is None else "pct", depth or 1, seed)
+        campaign = Campaign(words, way, sampled, Progress().tell)
+        answer = answer_of(question, way, campaign.run(workers, most_seconds), campaign.stopped)
+    else:
+        from gmembench.inject.answer import Limits, exhaustively
+
+        answer = exhaustively(question, Limits(memory_bytes, most_seconds, states), order=order)
     if save is not None and answer.failure is not None:
         from gmembench.inject.failure import write_failure
 
@@ -104,6 +131,35 @@ def explore(
     else:
         sys.stdout.write(as_text(answer, save))
     return answer.exit_code
+
+
+def check_driver(exhaustive: bool, random: int | None, depth: int | None, schedules: int | None) -> int:
+    """How many schedules are to be made; 0 for an exhaustive search. Raises UsageError for two drivers."""
+    asked = [name for name, given in (("--exhaustive", exhaustive), ("--random", random), ("--pct", depth)) if given]
+    if len(asked) > 1:
+        raise click.UsageError(f"{' and '.join(asked)} exclude each other")
+    if schedules is not None and depth is None:
+        raise click.UsageError("--schedules goes with --pct")
+    return random or (schedules or PCT_SCHEDULES if depth is not None else 0)
+
+
+class Progress:
+    """How far schedules are, on standard error: a line that is written over on a terminal, else one now and then."""
+
+    def __init__(self) -> None:
+        self.terminal, self.started = sys.stderr.isatty(), time.monotonic()
+        self.last = self.started
+
+    def tell(self, made: "Sum") -> None:
+        """Say it, if it was silent long enough."""
+        now = time.monotonic()
+        if now - self.last < (TERMINAL_SECONDS if self.terminal else LINES_SECONDS):
+            return
+        self.last = now
+        seen = f", {sum(made.seen.values())} of {len(made.seen)} states seen" if made.seen else ""
+        rate = made.schedules / (now - self.started)
+        text = f"{made.schedules:,} schedules, {rate:,.0f} a second, {made.rows_run} rows ran{seen}"
+        print(f"\r\x1b[K{text}\r" if self.terminal else text, end="" if self.terminal else "\n", file=sys.stderr)
 
 
 def as_data(answer: "Answer", save: Path | None = None) -> dict[str, Any]:

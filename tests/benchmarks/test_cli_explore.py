@@ -14,7 +14,10 @@ from tiny_world import TINY
 
 from gmembench.benchmarks.commands.edits import ORDER, Ordered, edit_options, edits_in_order
 from gmembench.benchmarks.commands.explore import number_of_bytes
-from gmembench.inject.question import Lookup, Words, ask
+from gmembench.inject.campaign import Campaign
+from gmembench.inject.named import setting_named
+from gmembench.inject.question import Words, ask
+from gmembench.inject.sampled import Way, answer_of
 from gmembench.inject.schedule import read_line
 
 COMMAND = [sys.executable, "-P", "-m", "gmembench", "explore"]
@@ -78,7 +81,7 @@ def test_the_line_replays_the_same_world() -> None:
     """What is pasted names the plan, and its setting is the one that was explored."""
     line = bug()[1]["replay"]
     assert line.startswith(f"gmembench replay v1:{BUG}:guest-memfd:none:without+access.fault.recheck_stale:")
-    schedule = read_line(line.rpartition(" ")[2], Lookup())
+    schedule = read_line(line.rpartition(" ")[2], setting_named)
     assert schedule.setting == ask(Words(plan=BUG)).setting
     assert len(schedule.choices) == len(bug()[1]["steps"])
 
@@ -142,7 +145,50 @@ def test_an_ignored_invariant_is_not_judged() -> None:
     assert "UAF-MAP" not in answer["claim"]
 
 
+def test_schedules_at_random_are_a_sample(tiny: Path) -> None:
+    """Nothing found is exit 0 and no proof: the claim says how likely a failure would have shown."""
+    where = ("--path", str(tiny), "--design", "legacy-vma", "--scenario", "tiny", "--json")
+    done = explore(*where, "--random", "40", "--seed", "3")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"], answer["schedules"]) == (0, "not-found", 40)
+    assert answer["states"] is None
+    assert "This is a sample: others may." in answer["claim"]
+    assert "probability of 7.5e-02 or more would have been missed with at most 5 %" in answer["claim"]
+    assert answer["sometimes"]["seen"]["a fault"]
+
+
+def test_pct_finds_the_bug_and_shrinks_it() -> None:
+    """The failure is the one that an exhaustive search finds, down to its line."""
+    done = explore("--inject", BUG, "--pct", "3", "--schedules", "400", "--seed", "1", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["invariant"]) == (1, "UAF-MAP")
+    assert answer["switches"] == 2
+    assert answer["replay"] == bug()[1]["replay"]
+
+
+def test_the_number_of_processes_changes_nothing() -> None:
+    """The failing schedule of the lowest number is the answer, and what came behind it does not count."""
+    words, way = Words(plan=BUG), Way("pct", 3, 1)
+    sums = [Campaign(words, way, 400).run(workers) for workers in (1, 2)]
+    told = [(s.schedules, s.steps, s.rows_run, s.seen, s.failure and s.failure.choices) for s in sums]
+    assert told[0] == told[1]
+    assert sums[0].failure is not None
+
+
+def test_time_stops_schedules() -> None:
+    """What was made by then is told, and why there are no more."""
+    campaign = Campaign(Words(plan=BUG), Way("random", 1, 1), 1_000_000_000)
+    made = campaign.run(seconds=0.2)
+    assert 0 < made.schedules < 1_000_000_000
+    assert campaign.stopped == "0.2 seconds"
+    assert "Stopped after 0.2 seconds" in answer_of(ask(Words(plan=BUG)), campaign.way, made, campaign.stopped).claim
+
+
 BAD = [
+    (["--inject", BUG, "--exhaustive", "--random", "5"], "--exhaustive and --random exclude each other"),
+    (["--inject", BUG, "--random", "5", "--schedules", "5"], "--schedules goes with --pct"),
+    (["--inject", BUG, "--random", "0"], "--random"),
+    (["--inject", BUG, "--pct", "99"], "--pct"),
     ([], "--design is missing"),
     (["--design", "guest-memfd"], "--scenario is missing"),
     (["--design", "guest-memf", "--scenario", "fault-vs-punch"], "did you mean guest-memfd"),
