@@ -8,6 +8,7 @@ import numpy as np
 from gmembench.core.drivers.fingerprints import BUCKET, find_or_insert, fingerprint, hash_keys, move_fingerprints
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, settle
+from gmembench.core.drivers.partial_order import PartialOrder
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.search import (
     DONE,
@@ -21,9 +22,11 @@ from gmembench.core.drivers.search import (
     STUCK_STATE,
     TABLE_FULL,
     WAITING_FULL,
-    mark_unfinished,
+    find_alone,
+    mark_reaching,
     search_on,
 )
+from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.invariant import WHENS
 from gmembench.core.jit import kernel
 from gmembench.core.judges import SHIPPED, Violation, violation_of
@@ -48,8 +51,9 @@ class Exploration:
     """What an exhaustive search came to.
 
     `verdict`: "holds", "violation", or "bound" (stopped before a verdict). `choices`: from the first state to the
-    violation. `table_bytes`: of the visited set; `other_bytes`: waiting states, links and edges.
-    `seen`: watched state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken.
+    violation. `moves`: more than `transitions` where rows went on alone. `table_bytes`: of the visited set;
+    `other_bytes`: waiting states, links and edges. `seen`: watched state -> whether it was reached. `taken`: i8 (row,
+    outcome), how often each was taken.
     """
 
     verdict: str
@@ -57,6 +61,7 @@ class Exploration:
     choices: tuple[Choice, ...]
     states: int
     transitions: int
+    moves: int
     seconds: float
     finished: int
     reductions: tuple[str, ...]
@@ -75,8 +80,28 @@ def _settle_first(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, ne
 
 
 @kernel
+def next_alone(
+    buffer: np.ndarray,
+    ends: np.ndarray,
+    flags: np.ndarray,
+    reads: np.ndarray,
+    writes: np.ndarray,
+    holds: np.ndarray,
+    future: np.ndarray,
+    rest: np.ndarray,
+    alone_rows: np.ndarray,
+) -> int:
+    """The actor whose row goes on alone in a state of the search; -1 if there is none."""
+    return find_alone(small_head(buffer), ends, flags, reads, writes, holds, future, rest, alone_rows)
+
+
+@kernel
 def _first_fingerprint(buffer: np.ndarray, at: int, keys: np.ndarray, table: np.ndarray) -> int:
     return find_or_insert(table, fingerprint(small_head(buffer), at, keys))
+
+
+REDUCTIONS = ("order",)
+"""Names of the reductions. "order": partial order, by what rows read and write."""
 
 
 class Explorer:
@@ -89,6 +114,7 @@ class Explorer:
         order: str = "breadth",
         live: bool = True,
         stuck: bool = True,
+        reductions: tuple[str, ...] = REDUCTIONS,
         memory_bytes: int = 8 * GIBIBYTE,
         seconds: float = float("inf"),
         states: int = 1 << 31,
@@ -113,6 +139,9 @@ class Explorer:
         self.edges = np.zeros((1 << 13 if live else 0, 2), np.uint32)
         self.moves = np.zeros(MOST_MOVES, np.int64)
         self.made = np.zeros((ROOM, 4), np.int64)
+        self.reductions = reductions
+        self.order = PartialOrder(p)
+        self.partial = int("order" in reductions and self.order.applies)
         self.prints = np.zeros(ROOM, np.uint64)
         _first_fingerprint(buffer, SMALL.state_at, self.keys, self.table)
         self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
@@ -201,8 +230,15 @@ class Explorer:
                 self.moves,
                 self.made,
                 self.prints,
+                self.order.reads,
+                self.order.writes,
+                self.order.holds,
+                self.order.future,
+                self.order.rest,
+                self.order.alone_rows,
                 SMALL.state_at,
                 int(p.instance.timer),
+                self.partial,
                 self.breadth,
                 self.live,
                 most,
@@ -242,8 +278,7 @@ class Explorer:
         s = self.search[0]
         states, edges = int(s["states"]), int(s["edges"])
         reaches = np.ones(states, np.uint8)
-        reaches[np.unique(self.edges[:edges, 0])] = 0
-        mark_unfinished(self.edges, edges, reaches)
+        mark_reaching(self.edges, edges, reaches)
         doomed = np.flatnonzero(reaches == 0)
         if not len(doomed):
             return DONE
@@ -251,13 +286,35 @@ class Explorer:
         return FAILED
 
     def _path(self) -> tuple[Choice, ...]:
+        """The choices that lead to what was found, with the rows that went on alone after each."""
         s = self.search[0]
         path = [int(s["failed_choice"])] if s["failed_choice"] >= 0 else []
         state = int(s["failed_state"])
         while state != 0:
             path.append(int(self.choices[state]))
             state = int(self.parents[state])
-        return tuple((c >> CHOICE_SHIFT, c & KIND_MASK) for c in reversed(path))
+        path.reverse()
+        if self.partial:
+            path = self._with_rows_alone(path)
+        return tuple((c >> CHOICE_SHIFT, c & KIND_MASK) for c in path)
+
+    def _with_rows_alone(self, path: list[int]) -> list[int]:
+        stepper, order, found = Stepper.of(self.prepared.instance), self.order, []
+        following = [-1, *path]  # -1: rows may go on alone from the very first state
+        for choice in following:
+            if choice >= 0:
+                stepper.take(choice >> CHOICE_SHIFT, choice & KIND_MASK)
+                found.append(choice)
+            while stepper.violation is None:
+                p, o = stepper.prepared, order
+                number = next_alone(
+                    stepper.world.buffer, p.ends, p.flags, o.reads, o.writes, o.holds, o.future, o.rest, o.alone_rows
+                )
+                if number < 0:
+                    break
+                stepper.take(number)
+                found.append(number << CHOICE_SHIFT)
+        return found
 
     def _violation(self) -> Violation:
         s = self.search[0]
@@ -274,9 +331,10 @@ class Explorer:
             self._path() if failed else (),
             int(s["states"]),
             int(s["transitions"]),
+            int(s["moves"]),
             seconds,
             int(s["finished"]),
-            (),
+            tuple(name for name, used in (("order", self.partial),) if used),
             stopped,
             self.table.nbytes,
             self.other_bytes,

@@ -7,10 +7,11 @@ the processor fetches the buckets of the table meanwhile. States are told apart 
 import numpy as np
 
 from gmembench.core.drivers.fingerprints import bucket_of, find_or_insert, fingerprint
-from gmembench.core.drivers.instance import IDLE
+from gmembench.core.drivers.instance import IDLE, STEP
 from gmembench.core.drivers.moves import (
     CHOICE_SHIFT,
     LEFT,
+    MAY_EXIT,
     WAITED,
     all_done,
     at_rest,
@@ -22,7 +23,7 @@ from gmembench.core.drivers.watching import watch
 from gmembench.core.jit import OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
 from gmembench.core.views import Record
-from gmembench.core.world import actor, small_head_at
+from gmembench.core.world import IN_GUEST, actor, small_head_at
 
 MOST_MOVES = 64
 """Moves that one state can have."""
@@ -39,6 +40,7 @@ SEARCH = np.dtype(
         ("last", "i8"),
         ("states", "i8"),
         ("transitions", "i8"),
+        ("moves", "i8"),  # moves made: more than transitions where rows went on alone
         ("edges", "i8"),
         ("finished", "i8"),  # states in which all scripts are done
         ("pause_at", "i8"),  # transitions at which the loop returns
@@ -83,6 +85,108 @@ def judge_new(w: Record, number: int, mask: int, masks: np.ndarray, search: np.n
         search[0]["found"] = judge_rest(masks[REST], w, a, 0)
         return search[0]["found"] != 0
     return False
+
+
+@inlined_part
+def touches_apart(
+    w: Record,
+    number: int,
+    at: int,
+    ends: np.ndarray,
+    reads: np.ndarray,
+    writes: np.ndarray,
+    holds: np.ndarray,
+    future: np.ndarray,
+    rest: np.ndarray,
+) -> bool:
+    """Whether no other actor can touch anything that a row does not leave alone, until this actor has run the row.
+
+    `future`: u8 (2, lockset, row), what may yet be read and written in this operation; `rest`: u8 (2, lockset,
+    operation), in it and all that follow it in its script. The last column of both is empty.
+    """
+    held = holds[at]
+    for other in range(w["actors_n"]):
+        if other != number:
+            b = actor(w, other)
+            row = b["row"]
+            following = b["next"] if b["next"] < ends[other] else rest.shape[2] - 1
+            read = future[0, held, row] | rest[0, held, following]
+            written = future[1, held, row] | rest[1, held, following]
+            if other < w["vcpus"]:
+                read |= future[0, held, -2]
+                written |= future[1, held, -2]
+            if writes[at] & (read | written) != 0 or reads[at] & written != 0:
+                return False
+    return True
+
+
+@inlined_part
+def find_alone(
+    w: Record,
+    ends: np.ndarray,
+    flags: np.ndarray,
+    reads: np.ndarray,
+    writes: np.ndarray,
+    holds: np.ndarray,
+    future: np.ndarray,
+    rest: np.ndarray,
+    alone_rows: np.ndarray,
+) -> int:
+    """An actor whose row all others can do without, so that it alone may go first; -1 if there is none.
+
+    The row is its only move and never waits, nothing that is judged or watched for can tell whether it has run, and no
+    other actor can do anything, ever, that depends on it before it has run: a persistent set of one.
+    """
+    for number in range(w["actors_n"]):
+        a = actor(w, number)
+        at = a["row"]
+        if at == IDLE or alone_rows[number, at] == 0:
+            continue
+        if number < w["vcpus"] and a["mode"] == IN_GUEST and flags[at] & MAY_EXIT != 0:
+            continue
+        if touches_apart(w, number, at, ends, reads, writes, holds, future, rest):
+            return number
+    return -1
+
+
+@inlined_part
+def go_on_alone(
+    w: Record,
+    rows: np.ndarray,
+    taken: np.ndarray,
+    targets: np.ndarray,
+    entries: np.ndarray,
+    operations: np.ndarray,
+    ends: np.ndarray,
+    flags: np.ndarray,
+    forces: np.ndarray,
+    force_rows: np.ndarray,
+    gates: np.ndarray,
+    gate_rows: np.ndarray,
+    keep: np.ndarray,
+    neutral: np.ndarray,
+    seq_live: np.ndarray,
+    reads: np.ndarray,
+    writes: np.ndarray,
+    holds: np.ndarray,
+    future: np.ndarray,
+    rest: np.ndarray,
+    alone_rows: np.ndarray,
+    masks: np.ndarray,
+    search: np.ndarray,
+) -> int:
+    """Run rows that may go alone until there is none. Returns how many; `search` says if something does not hold."""
+    count = 0
+    while True:
+        number = find_alone(w, ends, flags, reads, writes, holds, future, rest, alone_rows)
+        if number < 0:
+            return count
+        choice = number << CHOICE_SHIFT | STEP
+        make_move(w, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows)
+        count += 1
+        if judge_move(w, number, actor(w, number)["program"], masks, search):
+            return count
+        settle(w, number, seq_live, keep, neutral)
 
 
 @inlined_part
@@ -154,8 +258,15 @@ def search_on(
     moves: np.ndarray,
     made: np.ndarray,
     prints: np.ndarray,
+    reads: np.ndarray,
+    writes: np.ndarray,
+    holds: np.ndarray,
+    future: np.ndarray,
+    rest: np.ndarray,
+    alone_rows: np.ndarray,
     state_at: int,
     timer: int,
+    partial: int,
     breadth: int,
     live: int,
     most_states: int,
@@ -185,8 +296,8 @@ def search_on(
             origin = np.int64(waiting_ids[at])
             copy_words(work_words, scratch * world_words + at_word, waiting, at * words, words)
             w = small_head_at(work, scratch * world_bytes)
-            found = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
             before = count
+            found = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
             for m in range(found):
                 choice = moves[m]
                 number = choice >> CHOICE_SHIFT
@@ -204,6 +315,36 @@ def search_on(
                         note_failure(s, origin, choice)
                         return FAILED
                 settle(v, number, seq_live, keep, neutral)
+                s["moves"] += 1
+                if partial != 0:
+                    s["moves"] += go_on_alone(
+                        v,
+                        rows,
+                        taken,
+                        targets,
+                        entries,
+                        operations,
+                        ends,
+                        flags,
+                        forces,
+                        force_rows,
+                        gates,
+                        gate_rows,
+                        keep,
+                        neutral,
+                        seq_live,
+                        reads,
+                        writes,
+                        holds,
+                        future,
+                        rest,
+                        alone_rows,
+                        masks,
+                        search,
+                    )
+                    if s["found"] != 0:
+                        note_failure(s, origin, choice)
+                        return FAILED
                 made[count, 0] = origin
                 made[count, 1] = choice
                 made[count, 2] = mask
@@ -247,11 +388,14 @@ def search_on(
 
 
 @lean_kernel
-def mark_unfinished(edges: np.ndarray, count: int, reaches: np.ndarray) -> int:
-    """Mark in `reaches` (u1, by state) every state from which a marked one is reached. Returns how many sweeps it took.
+def mark_reaching(edges: np.ndarray, count: int, reaches: np.ndarray) -> int:
+    """Clear in `reaches` (u1, by state) each state from which none without a way out is reached. Returns the sweeps.
 
-    Most edges lead to a state found later, so a sweep from the last edge to the first marks nearly all.
+    All are marked before. Most edges lead to a state found later, so a sweep from the last edge to the first marks
+    nearly all that it can.
     """
+    for i in range(count):
+        reaches[edges[i, 0]] = 0
     sweeps = 0
     while True:
         changed = False
