@@ -83,6 +83,17 @@ def may_be_huge(w: Record, gfn: int) -> bool:
 
 
 @part
+def mapped_by_another(w: Record, gfn: int, order: int) -> bool:
+    """Whether a fault that allocated a page or a block finds its entry taken.
+
+    A huge entry needs the whole region to itself (pmd_none in __do_huge_pmd_anonymous_page).
+    """
+    if order != 0:
+        return not may_be_huge(w, gfn)
+    return hpte_state(w, gfn) != HPTE_NONE
+
+
+@part
 def count_double(w: Record, first: int, order: int, sign: int) -> None:
     """Account gfns that are (or are no longer) backed by the VMA and by the file at once."""
     if w["cache_n"] == 0:

@@ -19,7 +19,7 @@ from gmembench.core.parts.huge import block_head
 from gmembench.core.parts.policy import node_of
 from gmembench.core.parts.pool import account_shared, put_page, take_page, zero_pages
 from gmembench.core.parts.stage2 import region_head
-from gmembench.core.parts.vma import count_double, host_pfn, hpte_state, may_be_huge
+from gmembench.core.parts.vma import count_double, host_pfn, hpte_state, mapped_by_another, may_be_huge
 from gmembench.core.steps.registry import step
 from gmembench.core.views import Record
 from gmembench.core.world import (
@@ -155,8 +155,8 @@ def zero(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "state", "set_pte_at")
 def set_pte(w: Record, a: Record, r: Record) -> int:
-    """Map the page in the host page table, unless another thread was faster."""
-    if hpte_state(w, a["gfn"]) != HPTE_NONE:
+    """Map the page in the host page table, unless another thread was faster: for a huge one, anywhere in the region."""
+    if mapped_by_another(w, a["gfn"], a["order"]):
         put_page(w, a["pfn"])
         return NEXT
     first = region_head(w, a["gfn"]) if a["order"] != 0 else a["gfn"]

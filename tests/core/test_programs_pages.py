@@ -2,7 +2,8 @@
 
 import consistency
 import pytest
-from small_worlds import DESIGNS, H0, H1, V0, V1, Machine, code_of_programs, geometry, machine
+from small_worlds import DESIGNS, H0, H1, V0, V1, Machine, code_of, code_of_programs, geometry, machine
+from stepping import Turns
 
 from gmembench.core.world import HPTE_HUGE, HPTE_PROTNONE, HPTE_RW, HPTE_SWAP
 
@@ -159,3 +160,19 @@ def test_a_hint_survives_reclaim_and_pins() -> None:
     assert m.do("host_pin", H1, 0) == "OK"
     m.do("swap_out", H0, 0, 2)
     assert entries(m, 2) == [HPTE_PROTNONE, HPTE_SWAP]
+
+
+@designs
+def test_a_huge_page_does_not_replace_a_small_one(design: str) -> None:
+    """Two vCPUs fault in one region and there is one block: who maps the small page first keeps it."""
+    turns = Turns(code_of(design), geometry(design, "2M", gfns=2, slots=((0, 2),), region_gfns=2, pages=4))
+    frames = turns.world.arrays["frames"]
+    turns.start(V0, "access", 1, write=True)
+    turns.run(V0, until="access.gup.zero")
+    turns.do(V1, "access", 0, write=True)
+    small = int(frames["hpfn"][0])
+    assert int(frames["hpte"][0]) == HPTE_RW
+    turns.run(V0)
+    assert [int(e) for e in frames["hpte"]] == [HPTE_RW, HPTE_RW]
+    assert int(frames["hpfn"][0]) == small
+    assert consistency.faults(turns.world) == []
