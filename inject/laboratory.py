@@ -111,8 +111,10 @@ class Laboratory:
         setting = self._setting(order.edit, trial.case, order.ignored.get(trial.case, ()))
         try:
             failure = record(setting, trial.choices, self.paths)
-        except (IndexError, OverflowError) as fault:
-            return Told(ill=str(fault))
+        except IndexError as fault:
+            return Told(ill=f"an index outside its array: {fault}")
+        except OverflowError as fault:
+            return Told(ill=f"a count below zero, or above what a byte holds: {fault}")
         if failure is None:
             return Told(ill="it does not show again when it is stepped with bounds checked")
         return Told(self._told(order, trial, setting, failure))

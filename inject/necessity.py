@@ -28,7 +28,7 @@ VERDICTS = {
     OUTSIDE: "without it nothing breaks, and the step says what it protects that the model does not have",
     NOT_REACHED: "no world here runs it, so nothing is known of it",
     FIXED: "the program does not fit together without it",
-    ILL_FORMED: "without it the program uses an index that is none: what it does then is no proof of anything",
+    ILL_FORMED: "without it the program leaves the model (an index or a count that is none): no proof of anything",
     OPEN: "stopped before its turn",
 }
 
@@ -39,7 +39,7 @@ PLACES = {
     STUCK_PLACE: "only progress breaks",
     HOLDS_PLACE: "nothing breaks up to the bound",
     SAME_PLACE: "the program is the same as before",
-    ILL_PLACE: "an index that is none is used",
+    ILL_PLACE: "the program leaves the model",
     REFUSED_PLACE: "the program does not fit together",
     UNREACHED_PLACE: "no world runs either place",
     OPEN_PLACE: "stopped before its turn",

@@ -125,7 +125,9 @@ def moved_in_words(entry: "Entry") -> str:
 
 
 def as_text(table: "Table") -> str:
-    """The table as text: a line a row or phase, the failures' lines to paste behind it."""
+    """The table as text: a line a row or phase, what the verdicts mean, and what the table claims."""
+    from gmembench.inject.necessity import PLACES, VERDICTS
+
     width = max((len(entry.name) for entry in table.entries), default=0)
     lines = [f"{table.design} on {table.hardware}: {len(table.entries)} rows and phases, {table.mutants:,} mutants", ""]
     for entry in table.entries:
@@ -133,7 +135,9 @@ def as_text(table: "Table") -> str:
         verdict += f": {entry.guards}" if entry.guards and not entry.invariant else ""
         moved = moved_in_words(entry)
         lines.append(f"{entry.name:{width}}  {verdict}{f'; moved: {moved}' if moved else ''}")
-    lines += ["", *(f"{count:5}  {verdict}" for verdict, count in table.counts.items()), ""]
+    lines += ["", *(f"{count:5}  {verdict}: {VERDICTS[verdict]}" for verdict, count in table.counts.items()), ""]
+    placed = {what for entry in table.entries for what in entry.places}
+    lines += [f"moved, {what}: {said}" for what, said in PLACES.items() if what in placed]
     lines += textwrap.wrap(table.claim, WIDTH)
     if not table.complete:
         lines += ["", "Stopped before all was tried; the same command goes on from here."]
