@@ -41,13 +41,18 @@ FOLDER = "explain"
 
 @dataclass(frozen=True)
 class Study:
-    """What is explained. `distance`: rows are moved at most so many rows away; None: everywhere."""
+    """What is explained.
+
+    `distance`: rows are moved at most so many rows away; `worlds`: a mutant is tried in at most so many worlds, the
+    smallest that run what it changes. None: everywhere, in all.
+    """
 
     design: Design
     hardware: Hardware
     sources: tuple[Source, ...]
     most_states: int
     distance: int | None = None
+    worlds: int | None = None
     paths: tuple[Path, ...] = ()
 
     def command(self, *, interpreted: bool) -> list[str]:
@@ -99,7 +104,14 @@ class Notes:
 
     def __init__(self, study: Study, bases: Sequence[Base]) -> None:
         inject = Path(child.__file__).resolve().parents[1] / "inject"
-        depends = (DIGEST, source_digest(inject), study.design.name, study.hardware.name, study.most_states)
+        depends = (
+            DIGEST,
+            source_digest(inject),
+            study.design.name,
+            study.hardware.name,
+            study.most_states,
+            study.worlds,
+        )
         digest = hashlib.blake2b(repr(depends).encode() + msgspec.json.encode(bases), digest_size=8).hexdigest()
         self.path = cache_root() / FOLDER / f"{study.design.name}-{study.hardware.name}-{digest}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +166,8 @@ class Explaining:
             if not answer.line:
                 raise UserError(answer.cause, f"scenario {answer.key}", "leave it out, or try a smaller --states")
             found[str(answer.key)] = msgspec.json.decode(answer.line, type=Base)
-        return tuple(sorted(found.values(), key=lambda base: (base.states, base.case)))
+        smallest_first = sorted(found.values(), key=lambda base: (base.states, base.case))
+        return tuple({base.meaning: base for base in reversed(smallest_first)}.values())[::-1]
 
     def variations(self) -> Iterator[tuple[Target, list[Variation]]]:
         """Each target with its variations: left out first, then moved, the nearest places first."""
@@ -171,7 +184,7 @@ class Explaining:
     def _order(self, variation: Variation) -> Order:
         """The cases in which a variation changes something, the smallest first."""
         touched = set(variation.touched)
-        cases = tuple(base.case for base in self.bases if touched & set(base.hit))
+        cases = tuple(base.case for base in self.bases if touched & set(base.hit))[: self.study.worlds]
         ignored = {base.case: base.ignored for base in self.bases if base.case in cases and base.ignored}
         return Order(variation.edit, cases, ignored, shrinks=variation.kind != MOVED)
 
@@ -203,6 +216,8 @@ class Explaining:
             if waiting == 0:
                 return
             answer = answers.get()
+            if not answer.line and source_digest() != DIGEST:
+                raise UserError("core/ was edited during the run", "explain", "start it again")
             edit = str(answer.key)
             if edit in showing:
                 notes.add(edit, _shown(showing.pop(edit), answer))
@@ -224,7 +239,7 @@ class Explaining:
             moved = {v.place: notes.tried.get(v.edit) for v in variations[1:]}
             entries.append(entry_of(target, notes.tried.get(variations[0].edit), moved))
         names = self.study.design.name, self.study.hardware.name
-        return table_of(names, self.study.most_states, self.bases, entries, seconds)
+        return table_of(names, (self.study.most_states, self.study.worlds), self.bases, entries, seconds)
 
 
 def _question(do: str, first: object, second: object = None) -> str:

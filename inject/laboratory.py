@@ -6,19 +6,28 @@ from pathlib import Path
 
 import msgspec
 
+from gmembench.core.drivers.instance import Instance
 from gmembench.core.errors import UserError
 from gmembench.inject.failure import Failure
 from gmembench.inject.necessity import Shown, Tried
 from gmembench.inject.recording import record
 from gmembench.inject.replay import step_line
-from gmembench.inject.running import starter
+from gmembench.inject.running import STUCK, starter
 from gmembench.inject.schedule import line_of
 from gmembench.inject.setting import Setting, setting_of
 from gmembench.inject.shrink import shrink
-from gmembench.inject.trial import UNSAFE, Base, Case, Trial, attempt, base_of, case_of, meaning
+from gmembench.inject.trial import STUCK_ONLY, UNSAFE, Base, Case, Trial, attempt, base_of, case_of, meaning
 
 SHRINK_STEPS = 50_000
 """Steps that shrinking one failure may make: there are hundreds of them."""
+
+
+def _attempt(case: Case, instance: Instance) -> Trial:
+    """Explore a mutant. One that cannot even run alone what runs before others do is stuck."""
+    try:
+        return attempt(case, instance)
+    except UserError as fault:
+        return Trial(case.name, STUCK_ONLY, invariant=STUCK, what=fault.what)
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -83,7 +92,7 @@ class Laboratory:
                 return Tried(refused=f"{fault.what}; {fault.mend}")
             key = meaning(instance), name
             if key not in self._known:
-                self._known[key] = attempt(case, instance)
+                self._known[key] = _attempt(case, instance)
             trials.append(self._known[key])
             if trials[-1].result == UNSAFE:
                 break

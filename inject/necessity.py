@@ -97,7 +97,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """What each row and phase of a design is for. `most_states`: bound of each case."""
+    """What each row and phase of a design is for. `most_states`, `most_worlds`: bounds of each mutant."""
 
     schema: int
     gmembench: str
@@ -105,6 +105,7 @@ class Table(msgspec.Struct, frozen=True):
     design: str
     hardware: str
     most_states: int
+    most_worlds: int | None
     claim: str
     complete: bool
     seconds: float
@@ -171,12 +172,18 @@ def entry_of(target: Target, left_out: Tried | None, moved: Mapping[str, Tried |
     )
 
 
-def claim_of(bases: Sequence[Base], most_states: int) -> str:
+Bounds = tuple[int, int | None]
+"""States of a mutant in a world, and worlds of a mutant (None: all)."""
+
+
+def claim_of(bases: Sequence[Base], bounds: Bounds) -> str:
     """What the table claims."""
+    most_states, most_worlds = bounds
+    worlds = "those" if most_worlds is None else f"the {most_worlds} smallest"
     ignored = sorted({f"{name} in {base.case}" for base in bases for name in base.ignored})
     cut = sum(base.result == BOUND for base in bases)
     told = (
-        "Each mutant was explored exhaustively, breadth first, until one world broke safety: in those of "
+        f"Each mutant was explored exhaustively, breadth first, until one world broke safety: in {worlds} of "
         f"{len(bases)} small worlds that run the rows it changes, up to {most_states:,} states each. {cut} of the "
         "worlds are larger than that even without an edit. Memory is sequentially consistent between steps. States "
         "are told apart by 64-bit fingerprints: in a world one was left out with a probability of at most "
@@ -187,7 +194,7 @@ def claim_of(bases: Sequence[Base], most_states: int) -> str:
 
 
 def table_of(
-    names: tuple[str, str], most_states: int, bases: Sequence[Base], entries: Sequence[Entry], seconds: float
+    names: tuple[str, str], bounds: Bounds, bases: Sequence[Base], entries: Sequence[Entry], seconds: float
 ) -> Table:
     """The table of a design on a hardware (`names`), with how often each verdict stands in it."""
     counts = {verdict: sum(e.verdict == verdict for e in entries) for verdict in VERDICTS}
@@ -197,8 +204,8 @@ def table_of(
         gmembench.__version__,
         DIGEST,
         *names,
-        most_states,
-        claim_of(bases, most_states),
+        *bounds,
+        claim_of(bases, bounds),
         not any(e.verdict == OPEN or OPEN_PLACE in e.places for e in entries),
         round(seconds, 1),
         sum(tried) + sum(e.verdict != OPEN for e in entries),

@@ -28,6 +28,7 @@ TERMINAL_SECONDS, LINES_SECONDS = 0.5, 30.0
     "--states", metavar="N", type=click.IntRange(200), default=100_000, show_default=True, help="Of a mutant."
 )
 @click.option("--distance", metavar="N", type=click.IntRange(0), help="Move at most N rows away. Default: everywhere.")
+@click.option("--worlds", metavar="N", type=click.IntRange(1), help="Try each mutant in the N smallest worlds only.")
 @click.option("--workers", metavar="N", type=click.IntRange(1), help="Processes. Default: as many as CPUs.")
 @click.option("--time", "seconds", metavar="SECONDS", type=click.FloatRange(0, min_open=True), help="Stop after it.")
 @options.paths
@@ -41,6 +42,7 @@ def explain(
     scenarios: tuple[str, ...],
     states: int,
     distance: int | None,
+    worlds: int | None,
     workers: int | None,
     seconds: float | None,
     paths: tuple[Path, ...],
@@ -66,7 +68,7 @@ def explain(
         if path is not None:
             check_new_path(path, option)
     study = study_of(design, hardware, scenarios, states, tuple(path.resolve() for path in paths))
-    study = Study(study.design, study.hardware, study.sources, states, distance, study.paths)
+    study = Study(study.design, study.hardware, study.sources, states, distance, worlds, study.paths)
     run = Explaining(study, Told(quiet).tell)
     table = run.run(workers or os.cpu_count() or 1, float("inf") if seconds is None else seconds)
     write(table, output, html)

@@ -149,14 +149,25 @@ def test_the_table_counts_and_claims() -> None:
     """Verdicts are counted; what is not judged is said; a table with something not tried is not complete."""
     bases = [Base("w", HOLDS, 100, 200, ("ABI",), (), "m")]
     entries = [entry_of(ROW, trials(UNSAFE), {}), entry_of(ROW, None, {})]
-    table = table_of((DESIGN, "none"), 5000, bases, entries, 1.0)
+    table = table_of((DESIGN, "none"), (5000, None), bases, entries, 1.0)
     assert table.counts == {"necessary": 1, "not tried": 1}
     assert not table.complete
     assert "5,000 states" in table.claim
     assert "ABI in w" in table.claim
-    assert table_of((DESIGN, "none"), 5000, bases, entries[:1], 1.0).complete
+    assert table_of((DESIGN, "none"), (5000, None), bases, entries[:1], 1.0).complete
 
 
 def test_leaving_out_needs_no_place() -> None:
     """The edit is the name."""
     assert without(ROW).edit == "without punch.end.count_dec"
+
+
+def test_what_cannot_run_alone_is_stuck() -> None:
+    """A mutant whose preparation waits for ever costs progress: it is no crash, and the next world is tried."""
+    lab = Laboratory(DESIGN, "none", 3000)
+    lab.case(WORLD)
+    tried = lab.run(Order("without convert.lock_slots", (WORLD.name,), {}))
+    stuck = lab.run(Order("redirect convert.lock_slots,next=convert.lock_slots", (WORLD.name,), {}))
+    assert tried.refused == ""
+    assert stuck.worst is not None
+    assert (stuck.worst.result, stuck.worst.invariant) == (STUCK_ONLY, "LIVE")
