@@ -44,6 +44,7 @@ from gmembench.core.layouts import Layout
 from gmembench.core.rows import BRANCH, LEAVE, ROW
 from gmembench.core.views import (
     Record,
+    Word,
     element_view,
     header_at_view,
     header_view,
@@ -514,7 +515,7 @@ def _wide_product(context: Any, builder: ir.IRBuilder, args: Any) -> tuple[ir.Va
     return builder.trunc(product, WORD), builder.trunc(builder.lshr(product, double(64)), WORD)
 
 
-def _product_folder() -> Callable[[int, int], int]:
+def _product_folder() -> Callable[[Word, Word], Word]:
     if INTERPRETED:
         return lambda a, b: (int(a) * int(b) ^ int(a) * int(b) >> 64) & ALL_ONES
 
@@ -525,10 +526,10 @@ def _product_folder() -> Callable[[int, int], int]:
 
         return types.uint64(types.uint64, types.uint64), codegen
 
-    return cast(Callable[[int, int], int], fold)
+    return cast(Callable[[Word, Word], Word], fold)
 
 
-def _high_multiplier() -> Callable[[int, int], int]:
+def _high_multiplier() -> Callable[[Word, Word], Word]:
     if INTERPRETED:
         return lambda a, b: int(a) * int(b) >> 64
 
@@ -539,7 +540,7 @@ def _high_multiplier() -> Callable[[int, int], int]:
 
         return types.uint64(types.uint64, types.uint64), codegen
 
-    return cast(Callable[[int, int], int], high)
+    return cast(Callable[[Word, Word], Word], high)
 
 
 ALL_ONES = (1 << 64) - 1
@@ -551,7 +552,7 @@ high_product = _high_multiplier()
 """A function (u8, u8) -> the high half of their product: scales a fingerprint to a number below the second."""
 
 
-def _wrapping_adder() -> Callable[[int, int], int]:
+def _wrapping_adder() -> Callable[[Word, Word], Word]:
     if INTERPRETED:
         return lambda a, b: int(a) + int(b) & ALL_ONES
 
@@ -562,14 +563,14 @@ def _wrapping_adder() -> Callable[[int, int], int]:
 
         return types.uint64(types.uint64, types.uint64), codegen
 
-    return cast(Callable[[int, int], int], add)
+    return cast(Callable[[Word, Word], Word], add)
 
 
 add_words = _wrapping_adder()
 """A function (u8, u8) -> their sum, which wraps."""
 
 
-def _wrapping_multiplier() -> Callable[[int, int], int]:
+def _wrapping_multiplier() -> Callable[[Word, Word], Word]:
     if INTERPRETED:
         return lambda a, b: int(a) * int(b) & ALL_ONES
 
@@ -580,7 +581,7 @@ def _wrapping_multiplier() -> Callable[[int, int], int]:
 
         return types.uint64(types.uint64, types.uint64), codegen
 
-    return cast(Callable[[int, int], int], multiply)
+    return cast(Callable[[Word, Word], Word], multiply)
 
 
 multiply_words = _wrapping_multiplier()
@@ -651,7 +652,7 @@ copy_words = _word_copier()
 """A function (u8 target, position, u8 source, position, words) that copies an even number of words, at least two."""
 
 
-def _word_hasher() -> Callable[[Record, int, np.ndarray], int]:
+def _word_hasher() -> Callable[[Record, int, np.ndarray], Word]:
     if INTERPRETED:
 
         def hash_view(record: Record, at: int, keys: np.ndarray) -> int:
@@ -673,7 +674,7 @@ def _word_hasher() -> Callable[[Record, int, np.ndarray], int]:
 
         return types.uint64(record, types.int64, keys), codegen
 
-    return cast(Callable[[Record, int, np.ndarray], int], hashed)
+    return cast(Callable[[Record, int, np.ndarray], Word], hashed)
 
 
 def _hash_words(context: Any, builder: ir.IRBuilder, words: ir.Value, keys: ir.Value, count: ir.Value) -> ir.Value:

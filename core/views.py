@@ -7,6 +7,9 @@ import numpy as np
 
 from gmembench.core.layouts import Layout
 
+Word = Any
+"""A number of 64 bits: of NumPy in an array, an int in an interpreted record, which mypy takes for strangers."""
+
 
 class Record(Protocol):
     """What a step sees of a record: fields by name. Compiled it is a pointer, interpreted a `View`."""

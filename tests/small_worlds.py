@@ -97,12 +97,16 @@ def operation(
     return np.array([(0, gfn, count, 0, PROGRAM_NUMBER[program], actor, flags, slot)], OPERATION)
 
 
+ENDING = ("oom_reap", "vm_create")
+"""Programs after which many operations end at once, so that random operations have them late only."""
+
+
 def random_operations(design: str, seed: int, length: int, gfns: int) -> np.ndarray:
     """A fixed sequence of any operations that a design has, the random ones from a seed, and a teardown at the end."""
     source, asked = random.Random(seed), []
     programs = [p for p in PROGRAMS if p in ALL_DESIGNS[design].programs and p != "teardown"]
-    for _ in range(length):
-        program = source.choice([*programs, "access", "access"])
+    for done in range(length):
+        program = source.choice([p for p in programs if p not in ENDING or done > length * 3 // 4] + ["access"] * 2)
         actor = source.choice([V0, V1] if program in OF_VCPUS else [H0, H1])
         gfn = source.randrange(gfns)
         count = source.randint(1, min(8, gfns - gfn))

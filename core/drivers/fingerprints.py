@@ -8,7 +8,7 @@ words are a universal hash (NH of UMAC), so equal fingerprints of different stat
 import numpy as np
 
 from gmembench.core.jit import ALL_ONES, fold_product, hash_words, high_product, inlined_part, lean_kernel
-from gmembench.core.views import Record
+from gmembench.core.views import Record, Word
 
 BUCKET = 8
 """Fingerprints of a bucket: one cache line. A full bucket overflows into the next."""
@@ -31,17 +31,17 @@ def hash_keys(words: int) -> np.ndarray:
 
 
 @inlined_part
-def fingerprint(w: Record, at: int, keys: np.ndarray) -> int:
+def fingerprint(w: Record, at: int, keys: np.ndarray) -> Word:
     """The fingerprint of len(keys) words (an even number) at a distance in bytes from the header. Never EMPTY."""
     total = fold_product(hash_words(w, at, keys) ^ np.uint64(SPREAD), np.uint64(SPREAD))
     return total if total != np.uint64(EMPTY) else np.uint64(1)
 
 
 @inlined_part
-def find_or_insert(table: np.ndarray, fingerprint: int) -> int:
+def find_or_insert(table: np.ndarray, fingerprint: Word) -> int:
     """Put a fingerprint into the table (u8 array, buckets). Its position if it is new, else -1 - its position."""
     buckets = np.uint64(len(table) // BUCKET)
-    at = BUCKET * np.int64(high_product(fingerprint, buckets))
+    at: Word = BUCKET * np.int64(high_product(fingerprint, buckets))
     while True:
         for i in range(at, at + BUCKET):
             if table[i] == fingerprint:
@@ -55,9 +55,10 @@ def find_or_insert(table: np.ndarray, fingerprint: int) -> int:
 
 
 @inlined_part
-def bucket_of(table: np.ndarray, fingerprint: int) -> int:
+def bucket_of(table: np.ndarray, fingerprint: Word) -> int:
     """Where the search for a fingerprint begins."""
-    return BUCKET * np.int64(high_product(fingerprint, np.uint64(len(table) // BUCKET)))
+    at: Word = BUCKET * np.int64(high_product(fingerprint, np.uint64(len(table) // BUCKET)))
+    return at
 
 
 @lean_kernel

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, MOST_FORCES, Gate, Instance
+from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, MOST_FORCES, Force, Gate, Instance
 from gmembench.core.drivers.moves import MAY_EXIT, MAY_YIELD
 from gmembench.core.drivers.sequential import acknowledge_kicks, begin
 from gmembench.core.drivers.watching import Watches
@@ -193,7 +193,7 @@ class Prepared:
 
     def _observed(self) -> set[str]:
         """Registers that events and states to be seen look at."""
-        events = (*self.instance.forces, *self.instance.gates)
+        events: tuple[Force | Gate, ...] = (*self.instance.forces, *self.instance.gates)
         watched = {path.rpartition(".")[2] for item in self.instance.sometimes for path, _, _ in item.fields}
         return (watched & set(REGISTERS)) | ({"gfn"} if any(event.gfn >= 0 for event in events) else set())
 

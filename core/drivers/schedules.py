@@ -32,7 +32,7 @@ from gmembench.core.jit import (
     multiply_words,
     store_word,
 )
-from gmembench.core.views import Record
+from gmembench.core.views import Record, Word
 from gmembench.core.world import actor, small_head
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -74,7 +74,7 @@ SAMPLES = np.dtype(
 
 
 @inlined_part
-def mix(word: int) -> int:
+def mix(word: Word) -> Word:
     """The number that splitmix64 makes of a word."""
     word = multiply_words(word ^ word >> np.uint64(30), np.uint64(0xBF58476D1CE4E5B9))
     word = multiply_words(word ^ word >> np.uint64(27), np.uint64(0x94D049BB133111EB))
@@ -93,7 +93,8 @@ def draw(random: np.ndarray, bound: int) -> int:
     """A number from 0 to bound - 1."""
     ready = random[READY]
     make_ready(random)
-    return np.int64(high_product(ready, np.uint64(bound)))
+    drawn: Word = np.int64(high_product(ready, np.uint64(bound)))
+    return drawn
 
 
 @inlined_part

@@ -22,7 +22,7 @@ from gmembench.core.drivers.moves import (
 from gmembench.core.drivers.watching import watch
 from gmembench.core.jit import OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
-from gmembench.core.views import Record
+from gmembench.core.views import Record, Word
 from gmembench.core.world import IN_GUEST, actor, small_head_at
 
 MOST_MOVES = 64
@@ -216,7 +216,7 @@ def take_waiting(s: Record, room: int, breadth: int) -> int:
 
 
 @inlined_part
-def note_failure(s: Record, state: int, choice: int) -> None:
+def note_failure(s: Record, state: Word, choice: int) -> None:
     """Note where something was found that does not hold."""
     s["failed_state"] = state
     s["failed_choice"] = choice

@@ -8,7 +8,7 @@ import numpy as np
 from gmembench.core.drivers.instance import Condition, Need, Sometimes
 from gmembench.core.errors import UserError
 from gmembench.core.jit import inlined_part, load_word
-from gmembench.core.views import Record
+from gmembench.core.views import Record, Word
 from gmembench.core.world import SMALL, World, actor
 
 PATH = re.compile(r"(\w+)(?:\[(\d+)\])?((?:\.\w+(?:\[\d+\])?)+)")
@@ -101,7 +101,7 @@ class Watches:
 
 
 @inlined_part
-def compares(value: int, operator: int, other: int) -> bool:
+def compares(value: Word, operator: int, other: int) -> bool:
     """Whether a comparison holds; the operator is a number, as in OPERATORS."""
     if operator == EQUAL:
         return value == other
