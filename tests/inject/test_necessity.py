@@ -74,7 +74,7 @@ def test_what_is_judged_belongs_to_the_meaning() -> None:
     [
         ("without punch.start.count_inc", UNSAFE, "CNT"),
         ("without access.fault.recheck_stale", UNSAFE, "UAF-MAP"),
-        ("without punch.unmap_host", BOUND, ""),
+        ("without punch.unmap_host", HOLDS, ""),
     ],
 )
 def test_an_edit_in_a_small_world(edit: str, result: str, invariant: str) -> None:
