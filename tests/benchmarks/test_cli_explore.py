@@ -242,7 +242,7 @@ def test_sizes_are_bytes(text: str, number: int) -> None:
 
 def test_the_line_counts_before_the_plan() -> None:
     """A plan's world, with another design, hardware and one edit more."""
-    question = ask(Words(design="guest-memfd-mmap", plan="bugs/A05", edits=("without access.fault.recheck_root",)))
-    assert question.design.name == "guest-memfd-mmap"
+    question = ask(Words(design="guest-memfd-inplace", plan="bugs/A05", edits=("without access.fault.recheck_root",)))
+    assert question.design.name == "guest-memfd-inplace"
     assert question.scenario.name == BUG
     assert question.edits == ("without access.fault.recheck_stale", "without access.fault.recheck_root")
