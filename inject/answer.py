@@ -7,8 +7,7 @@ from typing import Any
 from gmembench.core.drivers.exhaustive import Exploration, Explorer
 from gmembench.core.judges import Violation
 from gmembench.inject.failure import Failure
-from gmembench.inject.named import setting_named
-from gmembench.inject.question import Question
+from gmembench.inject.question import Question, setting_named
 from gmembench.inject.replay import step_line
 from gmembench.inject.setting import Setting
 from gmembench.inject.smaller import smallest_failure

@@ -140,3 +140,22 @@ def ask(words: Words) -> Question:
         words.seed,
         paths,
     )
+
+
+def setting_named(source: str, design: str, hardware: str, edits: Sequence[str], paths: Sequence[Path] = ()) -> Setting:
+    """The setting that a schedule line names: a scenario's or a plan's, with a design, a hardware and edits.
+
+    A plan has its own design, hardware and edits, and they must be those that are named. Raises UserError if there is
+    no such setting.
+    """
+    folders = tuple(paths)
+    if source not in load_plans(paths):
+        return ask(Words(design, source, hardware, edits=tuple(edits), paths=folders)).setting
+    made = ask(Words(plan=source, paths=folders)).setting
+    if (made.design, made.hardware, made.edits) != (design, hardware, tuple(edits)):
+        raise UserError(
+            f"it has design {made.design}, hardware {made.hardware} and {len(made.edits)} edits",
+            f"plan {source}",
+            "the line is of another version of the plan",
+        )
+    return made

@@ -69,7 +69,7 @@ def check_targets(targets: dict[str, Path | None]) -> None:
 def replayed(failure: str, paths: tuple[Path, ...]) -> "Replay":
     """Replay a file or a line."""
     from gmembench.inject.failure import read_failure
-    from gmembench.inject.named import setting_named
+    from gmembench.inject.question import setting_named
     from gmembench.inject.replay import replay as replay_failure
     from gmembench.inject.replay import replay_schedule
     from gmembench.inject.schedule import is_line, read_line

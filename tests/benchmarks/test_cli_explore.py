@@ -15,8 +15,7 @@ from tiny_world import TINY
 from gmembench.benchmarks.commands.edits import ORDER, Ordered, edit_options, edits_in_order
 from gmembench.benchmarks.commands.explore import number_of_bytes
 from gmembench.inject.campaign import Campaign
-from gmembench.inject.named import setting_named
-from gmembench.inject.question import Words, ask
+from gmembench.inject.question import Words, ask, setting_named
 from gmembench.inject.sampled import Way, answer_of
 from gmembench.inject.schedule import read_line
 
