@@ -705,6 +705,62 @@ As many words are hashed as there are keys: an even number. The sum is that of U
 """
 
 
+LANES = 8
+"""Fingerprints that are compared at a time: one cache line."""
+
+
+def _line_comparer() -> Callable[[np.ndarray, int, int], int]:
+    if INTERPRETED:
+
+        def compare_view(table: np.ndarray, at: int, value: int) -> int:
+            line = [int(item) for item in table[at : at + LANES]]
+            same = sum(1 << lane for lane, item in enumerate(line) if item == int(value))
+            return same | sum(1 << LANES + lane for lane, item in enumerate(line) if item == 0)
+
+        return compare_view
+
+    @intrinsic
+    def compare(typingctx: Any, table: Any, at: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            data = context.make_array(signature.args[0])(context, builder, args[0]).data
+            form = ir.VectorType(WORD, LANES)
+            line = builder.load(builder.bitcast(builder.gep(data, [args[1]]), form.as_pointer()), align=8)
+            first = builder.insert_element(ir.Constant(form, ir.Undefined), args[2], ir.IntType(32)(0))
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            spread = builder.shuffle_vector(first, ir.Constant(form, ir.Undefined), lanes)
+            same, none = (
+                builder.zext(builder.bitcast(builder.icmp_unsigned("==", line, other), ir.IntType(LANES)), WORD)
+                for other in (spread, ir.Constant(form, [0] * LANES))
+            )
+            return builder.or_(same, builder.shl(none, WORD(LANES)))
+
+        return types.int64(table, types.int64, types.uint64), codegen
+
+    return cast(Callable[[np.ndarray, int, int], int], compare)
+
+
+compare_line = _line_comparer()
+"""A function (u8 array, position, u8 value) -> which of eight items there are the value, and << LANES, which are 0."""
+
+
+def _zero_counter() -> Callable[[int], int]:
+    if INTERPRETED:
+        return lambda bits: (int(bits) & -int(bits)).bit_length() - 1
+
+    @intrinsic
+    def count(typingctx: Any, bits: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            return builder.cttz(args[0], ir.IntType(1)(1))
+
+        return types.int64(types.int64), codegen
+
+    return cast(Callable[[int], int], count)
+
+
+lowest_bit = _zero_counter()
+"""A function (int that is not 0) -> the number of its lowest bit that is set."""
+
+
 def _call_compiled(context: Any, builder: ir.IRBuilder, step: Any, signature: Any, args: list[ir.Value]) -> ir.Value:
     step.compile(signature.args)
     compiled = step.overloads[signature.args]

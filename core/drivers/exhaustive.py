@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gmembench.core.drivers.fingerprints import BUCKET, find_or_insert, fingerprint, hash_keys, move_fingerprints
+from gmembench.core.drivers.fingerprints import (
+    BUCKET,
+    empty_table,
+    find_or_insert,
+    fingerprint,
+    hash_keys,
+    move_fingerprints,
+)
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, settle
 from gmembench.core.drivers.partial_order import PartialOrder
@@ -130,7 +137,7 @@ class Explorer:
         buffer = p.world.buffer
         _settle_first(buffer, p.seq_live, p.keep, p.neutral)
         self.work = np.tile(buffer, ROOM + 1)
-        self.table = np.zeros(1 << 12, np.uint64)
+        self.table = empty_table(1 << 8)
         self.ids = np.zeros(len(self.table) if live else 0, np.uint32)
         self.waiting_ids = np.zeros(1 << 11, np.uint32)
         self.waiting = np.zeros(len(self.waiting_ids) * self.words, np.uint64)
@@ -160,7 +167,7 @@ class Explorer:
         buckets = int(len(self.table) // BUCKET * GROWTH)
         if not self._fits(buckets * BUCKET * (8 + 4 * (self.live > 0))):
             return False
-        table = np.zeros(buckets * BUCKET, np.uint64)
+        table = empty_table(buckets)
         ids = np.zeros(len(table) if self.live > 0 else 0, np.uint32)
         move_fingerprints(self.table, self.ids, table, ids)
         self.table, self.ids = table, ids

@@ -7,11 +7,26 @@ words are a universal hash (NH of UMAC), so equal fingerprints of different stat
 
 import numpy as np
 
-from gmembench.core.jit import ALL_ONES, fold_product, hash_words, high_product, inlined_part, lean_kernel
+from gmembench.core.jit import (
+    ALL_ONES,
+    LANES,
+    compare_line,
+    fold_product,
+    hash_words,
+    high_product,
+    inlined_part,
+    lean_kernel,
+    lowest_bit,
+)
 from gmembench.core.views import Record, Word
 
-BUCKET = 8
-"""Fingerprints of a bucket: one cache line. A full bucket overflows into the next."""
+BUCKET = 2 * LANES
+"""Fingerprints of a bucket: two cache lines, both of which are fetched ahead. A full bucket overflows into the next.
+
+With one line, a third of all searches in a table 85 % full went on into a line that nobody had fetched.
+"""
+
+WHOLE_LINE = (1 << LANES) - 1
 
 EMPTY = 0
 
@@ -30,6 +45,13 @@ def hash_keys(words: int) -> np.ndarray:
     return keys
 
 
+def empty_table(buckets: int) -> np.ndarray:
+    """A table (u8 array) of so many buckets, which begin at even cache lines."""
+    spare = np.zeros((buckets + 1) * BUCKET, np.uint64)
+    first = -spare.ctypes.data // 8 % BUCKET
+    return spare[first : first + buckets * BUCKET]
+
+
 @inlined_part
 def fingerprint(w: Record, at: int, keys: np.ndarray) -> Word:
     """The fingerprint of len(keys) words (an even number) at a distance in bytes from the header. Never EMPTY."""
@@ -38,27 +60,31 @@ def fingerprint(w: Record, at: int, keys: np.ndarray) -> Word:
 
 
 @inlined_part
-def find_or_insert(table: np.ndarray, fingerprint: Word) -> int:
-    """Put a fingerprint into the table (u8 array, buckets). Its position if it is new, else -1 - its position."""
-    buckets = np.uint64(len(table) // BUCKET)
-    at: Word = BUCKET * np.int64(high_product(fingerprint, buckets))
-    while True:
-        for i in range(at, at + BUCKET):
-            if table[i] == fingerprint:
-                return -1 - i
-            if table[i] == np.uint64(EMPTY):
-                table[i] = fingerprint
-                return i
-        at += BUCKET
-        if at == len(table):
-            at = 0
+def bucket_of(table: np.ndarray, fingerprint: Word) -> int:
+    """Where the search for a fingerprint begins: one of the two lines of a bucket."""
+    at: Word = BUCKET * np.int64(high_product(fingerprint, np.uint64(len(table) // BUCKET)))
+    return at + LANES * np.int64(fingerprint & np.uint64(1))
 
 
 @inlined_part
-def bucket_of(table: np.ndarray, fingerprint: Word) -> int:
-    """Where the search for a fingerprint begins."""
-    at: Word = BUCKET * np.int64(high_product(fingerprint, np.uint64(len(table) // BUCKET)))
-    return at
+def find_or_insert(table: np.ndarray, fingerprint: Word) -> int:
+    """Put a fingerprint into the table (u8 array, buckets). Its position if it is new, else -1 - its position."""
+    at = bucket_of(table, fingerprint)
+    second = 0
+    while True:
+        found = compare_line(table, at, fingerprint)
+        if found & WHOLE_LINE != 0:
+            return -1 - at - lowest_bit(found)
+        if found != 0:
+            at += lowest_bit(found) - LANES
+            table[at] = fingerprint
+            return at
+        at ^= LANES
+        if second != 0:
+            at += BUCKET
+            if at >= len(table):
+                at -= len(table)
+        second ^= 1
 
 
 @lean_kernel

@@ -20,7 +20,7 @@ from gmembench.core.drivers.moves import (
     settle,
 )
 from gmembench.core.drivers.watching import watch
-from gmembench.core.jit import OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
+from gmembench.core.jit import LANES, OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
 from gmembench.core.views import Record, Word
 from gmembench.core.world import IN_GUEST, actor, small_head_at
@@ -210,9 +210,9 @@ def take_waiting(s: Record, room: int, breadth: int) -> int:
     """Take the oldest or the newest waiting state. Returns its position."""
     if breadth != 0:
         s["first"] += 1
-        return (s["first"] - 1) % room
+        return (s["first"] - 1) & (room - 1)
     s["last"] -= 1
-    return s["last"] % room
+    return s["last"] & (room - 1)
 
 
 @inlined_part
@@ -275,7 +275,7 @@ def search_on(
     """Search on until something is full, found or done; says which.
 
     `work`: u1, ROOM + 1 worlds behind one another; `work_words` the same as u8. `waiting`: u8, states behind one
-    another. `made`: i8 (successor, 4): state it came from, choice, mask of rules, actor.
+    another, a power of two of them. `made`: i8 (successor, 4): state it came from, choice, mask of rules, actor.
     """
     s = search[0]
     world_bytes = len(work) // (ROOM + 1)
@@ -360,7 +360,9 @@ def search_on(
         s["transitions"] += count
         for j in range(count):
             prints[j] = fingerprint(small_head_at(work, j * world_bytes), state_at, keys)
-            prefetch_item(table, bucket_of(table, prints[j]))
+            at = bucket_of(table, prints[j])
+            prefetch_item(table, at)
+            prefetch_item(table, at ^ LANES)
         for j in range(count):
             at = find_or_insert(table, prints[j])
             new = s["states"]
@@ -373,7 +375,7 @@ def search_on(
                     note_failure(s, new, -1)
                     return FAILED
                 watch(v, tags, wanted, conditions, seen)
-                to = s["last"] % room
+                to = s["last"] & (room - 1)
                 s["last"] += 1
                 waiting_ids[to] = new
                 copy_words(waiting, to * words, work_words, j * world_words + at_word, words)
