@@ -79,7 +79,7 @@ def test_dependencies_are_those_used() -> None:
 def test_tests_import_what_is_declared() -> None:
     """Tests use the packages of gmembench, of its group `test`, and modules beside them, and no others."""
     own = set(project()["project"]["optional-dependencies"]["test"])
-    beside = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    beside = {path.stem for path in [*(ROOT / "tests").iterdir(), *(ROOT / "tests").rglob("*.py")]}
     used = imported((ROOT / "tests").rglob("*.py")) - beside
     assert used <= declared([*own, *project()["project"]["dependencies"]])
 
