@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from gmembench.core.drivers.exhaustive import Exploration, Explorer
+from gmembench.core.drivers.exhaustive import REDUCTIONS, Exploration, Explorer
+from gmembench.core.errors import UserError
 from gmembench.core.judges import Violation
 from gmembench.inject.failure import Failure
-from gmembench.inject.question import Question, setting_named
+from gmembench.inject.question import Question, nearest, setting_named
 from gmembench.inject.replay import step_line
 from gmembench.inject.setting import Setting
 from gmembench.inject.smaller import smallest_failure
@@ -105,8 +105,9 @@ MEMORY_MODEL = "Memory is sequentially consistent between steps."
 def claim_exhaustive(question: Question, e: Exploration) -> str:
     """What an exhaustive search has shown."""
     counted = f"{_count(e.states, 'state')} and {_count(e.transitions, 'transition')}"
+    left = " that the reductions leave" if e.reductions else ""
     what = {
-        HOLDS: f"Every reachable state was visited, {counted}: nothing judged is violated"
+        HOLDS: f"Every reachable state was visited{left}, {counted}: nothing judged is violated"
         + (", and all scripts can end from each of them." if question.panel.judges_stuck else "."),
         VIOLATION: f"A violation was found after {counted}; the states behind it were not visited.",
         BOUND: f"Stopped at the bound of {e.stopped} after {counted}: no violation in them, and not all states.",
@@ -129,11 +130,21 @@ class Limits:
     states: int = 1 << 31
 
 
-def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", **reductions: Any) -> Answer:
-    """Visit every reachable state."""
+def chosen_reductions(without: Sequence[str]) -> tuple[str, ...]:
+    """The reductions but some. Raises UserError for a name that is none."""
+    for name in without:
+        if name not in REDUCTIONS:
+            mend = nearest(name, REDUCTIONS, f"choose one of {', '.join(REDUCTIONS)}")
+            raise UserError(f"no reduction {name!r}", "--no-reduction", mend)
+    return tuple(name for name in REDUCTIONS if name not in without)
+
+
+def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", without: Sequence[str] = ()) -> Answer:
+    """Visit every reachable state, but for those that the reductions leave out. `without`: reductions not to make."""
+    reductions = chosen_reductions(without)
     stuck = question.panel.judges_stuck
-    how = {"order": order, "live": stuck, "stuck": stuck, "seconds": limits.seconds, **reductions}
-    e = Explorer(question.instance, memory_bytes=limits.memory_bytes, states=limits.states, **how).run()
+    how = {"order": order, "live": stuck, "stuck": stuck, "seconds": limits.seconds, "states": limits.states}
+    e = Explorer(question.instance, memory_bytes=limits.memory_bytes, reductions=reductions, **how).run()  # type: ignore[arg-type]  # by name
     return Answer(
         question,
         f"exhaustive, {order} first",

@@ -53,6 +53,7 @@ def number_of_bytes(ctx: click.Context, param: click.Parameter, value: str) -> i
 @click.option("--schedules", metavar="N", type=click.IntRange(1), help="How many by PCT. Default: 1000000.")
 @click.option("--workers", metavar="N", type=click.IntRange(1), default=1, help="Processes that make schedules.")
 @click.option("--order", type=click.Choice(["breadth", "depth"]), default="breadth", help="Of the exhaustive search.")
+@click.option("--no-reduction", "unreduced", metavar="NAME", multiple=True, help="Search without it. Repeatable.")
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, help="Of random choices and probabilities.")
 @edit_options
 @click.option("--ignore", metavar="INVARIANT", multiple=True, help="Do not judge this invariant. Repeatable.")
@@ -83,6 +84,7 @@ def explore(
     schedules: int | None,
     workers: int,
     order: str,
+    unreduced: tuple[str, ...],
     seed: int,
     ignore: tuple[str, ...],
     memory_bytes: int,
@@ -121,7 +123,7 @@ def explore(
     else:
         from gmembench.inject.answer import Limits, exhaustively
 
-        answer = exhaustively(question, Limits(memory_bytes, most_seconds, states), order=order)
+        answer = exhaustively(question, Limits(memory_bytes, most_seconds, states), order=order, without=unreduced)
     if save is not None and answer.failure is not None:
         from gmembench.inject.failure import write_failure
 

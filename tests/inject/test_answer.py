@@ -1,0 +1,42 @@
+"""Answers of exhaustive searches: reductions can be switched off, and the claim says what was left out."""
+
+from pathlib import Path
+
+import pytest
+from tiny_world import TINY
+
+from gmembench.core.drivers.exhaustive import REDUCTIONS
+from gmembench.core.errors import UserError
+from gmembench.inject.answer import Limits, chosen_reductions, exhaustively
+from gmembench.inject.question import Question, Words, ask
+
+
+def question(folder: Path) -> Question:
+    """A small world that holds."""
+    (folder / "exploration").mkdir()
+    (folder / "exploration" / "tiny.toml").write_text(TINY)
+    return ask(Words("legacy-vma", "tiny", paths=(folder,)))
+
+
+def test_verdicts_agree_with_and_without_reductions(tmp_path: Path) -> None:
+    """The claim names the reductions that were made; without them no fewer states are visited."""
+    asked = question(tmp_path)
+    reduced, whole = (exhaustively(asked, Limits(), without=without) for without in ((), REDUCTIONS))
+    assert (reduced.verdict, whole.verdict) == ("holds", "holds")
+    assert reduced.states is not None
+    assert whole.states is not None
+    assert reduced.states <= whole.states
+    assert whole.reductions == ()
+    assert "Reductions: none." in whole.claim
+    assert whole.claim.startswith("Every reachable state was visited, ")
+    if reduced.reductions:
+        assert f"Reductions: {', '.join(reduced.reductions)}." in reduced.claim
+        assert reduced.claim.startswith("Every reachable state was visited that the reductions leave, ")
+
+
+def test_a_reduction_is_named() -> None:
+    """All are made but those that are named; a name that is none is told the nearest."""
+    assert chosen_reductions(()) == REDUCTIONS
+    assert chosen_reductions(REDUCTIONS[:1]) == REDUCTIONS[1:]
+    with pytest.raises(UserError, match="did you mean order"):
+        chosen_reductions(("ordr",))
