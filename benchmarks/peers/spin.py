@@ -20,7 +20,7 @@ DIFFERENT, NO_SPIN = 1, 3
 
 
 def explored(twin: Twin, mutant: str = "") -> tuple[Exploration, float]:
-    """Search all states of an instance, and the seconds of processor time that it took."""
+    """Search all states of an instance without reduction, and the seconds of processor time that it took."""
     explorer = Explorer(twin.instance(mutant), live=False, reductions=())
     before = time.process_time()
     found = explorer.run()

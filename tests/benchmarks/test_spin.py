@@ -85,7 +85,7 @@ def test_text_without_counts_is_refused() -> None:
 def test_different_counts_are_told() -> None:
     """Neither another count nor another verdict passes."""
     twin = TWINS["fault-vs-punch-1-1"]
-    ours = Explorer(twin.instance(), live=False, states=200)._result("holds", 0.0)
+    ours = Explorer(twin.instance(), live=False, reductions=(), states=200)._result("holds", 0.0)
     for theirs in (
         pan.Run(ours.states + 1, 0, "", 0.0),
         pan.Run(ours.states, ours.transitions, "invalid end state", 0.0),
