@@ -1,116 +1,405 @@
-"""Campaigns: schedules in blocks, in one process or several, until one fails, all are made, or time is up.
+"""Campaigns: very many schedules at random, on several processes, of an instance and of parts of it.
 
-A schedule is made by the seed and its number alone, and blocks are handed out in order. So which schedule fails first
-does not depend on how many processes there are: the one of the lowest number is the answer.
+Schedules are numbered, and made in batches. A batch's number alone says which strategy makes it and what it leaves out,
+so what a campaign finds does not depend on how many workers there are: results are put together in the order of their
+numbers, and nothing counts that comes after the schedule that ended it.
 """
 
+import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from functools import lru_cache
-from multiprocessing import get_context
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from gmembench.core.drivers.sampling import Sampler, Sampling
-from gmembench.core.jit import INTERPRETED
-from gmembench.inject.question import Words, ask
-from gmembench.inject.sampled import Sum, Way
+import msgspec
+import numpy as np
 
-BLOCK = 20 if INTERPRETED else 20_000
-"""Schedules of a block: a tenth of a second of work, or so."""
+from gmembench.core.drivers.instance import Instance, Sometimes
+from gmembench.core.drivers.sampling import STRATEGIES, Choice, Sampler, Sampling, Strategy, mixed
+from gmembench.core.errors import UserError
+from gmembench.core.footprints.rows import RowPrints
+from gmembench.core.jit import ALL_ONES
+from gmembench.core.judges import Violation
+from gmembench.inject.setting import Setting, instance_of, setting_of
 
-AHEAD = 2
-"""Blocks that wait for each process."""
+BATCH = 4096
+"""Schedules of a batch."""
 
-Told = Callable[[Sum], None]
+TASK = 8
+"""Batches that a worker makes at once."""
+
+BASELINE_EVERY = 4
+"""One of so many batches of another strategy is made by the random one, so that both are told side by side."""
+
+SWARM_EVERY = 2
+"""One of so many batches leaves something out."""
+
+NOTHING_LEFT = "every operation was left out"
 
 
-@lru_cache(maxsize=1)
-def _sampler(words: Words, way: Way) -> Sampler:
-    return Sampler(ask(words).instance, strategy=way.strategy, depth=way.depth)
+@dataclass(frozen=True)
+class Orders:
+    """What a campaign does. `schedules`: how many at most. `failures`: after how many different ones it ends.
+
+    `swarm`: every other batch leaves out events and operations. `depth`: of PCT.
+    """
+
+    schedules: int = 1_000_000
+    seconds: float = float("inf")
+    strategy: Strategy = "random"
+    depth: int = 3
+    seed: int = 0
+    workers: int = 1
+    failures: int = 1
+    swarm: bool = True
+
+    def __post_init__(self) -> None:
+        if self.schedules < 1 or self.workers < 1 or self.failures < 1 or self.strategy not in STRATEGIES:
+            raise UserError(
+                f"{self.schedules} schedules, {self.workers} workers, {self.failures} failures, {self.strategy!r}",
+                "campaign",
+                f"choose 1 or more of each, and one of {', '.join(STRATEGIES)}",
+            )
+
+    def strategy_of(self, batch: int) -> Strategy:
+        """Who makes a batch."""
+        return "random" if batch % BASELINE_EVERY == BASELINE_EVERY - 1 else self.strategy
 
 
-def block(words: Words, way: Way, first: int, schedules: int, seconds: float) -> Sampling:
-    """Make the schedules of one block. The process keeps what it has prepared for the next one."""
-    return _sampler(words, way).run(schedules, seed=way.seed, first=first, seconds=max(seconds, 0.0))
+@dataclass(frozen=True)
+class Less:
+    """What a batch leaves out: (actor, position in its script) of operations, and numbers of forced outcomes."""
+
+    operations: frozenset[tuple[int, int]] = frozenset()
+    forces: frozenset[int] = frozenset()
 
 
-def _ignore_interrupts() -> None:
+def less_of(instance: Instance, seed: int, batch: int) -> Less:
+    """What a batch leaves out: events every second time, other operations every fourth."""
+    if batch % SWARM_EVERY != SWARM_EVERY - 1:
+        return Less()
+    word = mixed(mixed(seed & ALL_ONES) ^ batch)
+    gated = {gate.actor for gate in instance.gates}
+
+    def drawn(chances: int) -> bool:
+        nonlocal word
+        word = mixed(word + 1 & ALL_ONES)
+        return word % chances == 0
+
+    forces = frozenset(number for number in range(len(instance.forces)) if drawn(2))
+    every = [(number, at) for number, script in enumerate(instance.scripts) for at in range(len(script))]
+    operations = frozenset(item for item in every if drawn(2 if item[0] in gated else 4))
+    return Less(operations if len(operations) < len(every) else frozenset(), forces)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A failure. `number`: of the schedule. `row`: where its last step stood. `less`: what its batch left out."""
+
+    number: int
+    violation: Violation
+    choices: tuple[Choice, ...]
+    strategy: Strategy
+    less: Less
+
+    @property
+    def kind(self) -> tuple[str, str, int]:
+        """What tells it from other failures."""
+        last = self.choices[-1][0] if self.choices else -1
+        return self.violation.invariant, self.violation.when, last
+
+
+@dataclass
+class Tally:
+    """What some batches came to. `taken`: flat positions of (row, outcome), and how often each was taken."""
+
+    schedules: int = 0
+    steps: int = 0
+    capped: int = 0
+    judged: int = 0
+    by_strategy: dict[str, int] = field(default_factory=dict)
+    steps_by_strategy: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, bool] = field(default_factory=dict)
+    taken: dict[int, int] = field(default_factory=dict)
+    found: list[Found] = field(default_factory=list)
+    left_out: int = 0
+    stopped: str = ""
+
+    def add(self, run: Sampling) -> None:
+        """Count a run."""
+        self.schedules += run.schedules
+        self.steps += run.steps
+        self.capped += run.capped
+        self.judged += run.judged
+        for counts, more in ((self.by_strategy, run.schedules), (self.steps_by_strategy, run.steps)):
+            counts[run.strategy] = counts.get(run.strategy, 0) + more
+        self._see(run.seen)
+        flat = run.taken.reshape(-1)
+        for at in np.flatnonzero(flat).tolist():
+            self.taken[at] = self.taken.get(at, 0) + int(flat[at])
+
+    def _see(self, seen: dict[str, bool]) -> None:
+        for name, now in seen.items():
+            self.seen[name] = self.seen.get(name, False) or now
+
+    def merge(self, other: "Tally", failures: int) -> bool:
+        """Add what comes after; whether as many different failures as wanted were found."""
+        for name in ("schedules", "steps", "capped", "judged", "left_out"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for mine, more in (
+            (self.by_strategy, other.by_strategy),
+            (self.steps_by_strategy, other.steps_by_strategy),
+            (self.taken, other.taken),
+        ):
+            for key, count in more.items():
+                mine[key] = mine.get(key, 0) + count  # type: ignore[index,attr-defined]  # one kind of key each
+        self._see(other.seen)
+        for one in other.found:
+            self.note(one, failures)
+        return len(self.found) >= failures
+
+    def note(self, one: Found, failures: int) -> None:
+        """Keep a failure that is unlike those before."""
+        if len(self.found) < failures and one.kind not in {other.kind for other in self.found}:
+            self.found.append(one)
+
+
+class Work:
+    """What a worker makes batches with: a sampler of each strategy."""
+
+    def __init__(self, instance: Instance, orders: Orders) -> None:
+        self.instance, self.orders = instance, orders
+        self._samplers: dict[Strategy, Sampler] = {}
+
+    def sampler(self, strategy: Strategy) -> Sampler:
+        """The sampler of a strategy."""
+        if strategy not in self._samplers:
+            self._samplers[strategy] = Sampler(self.instance, strategy=strategy, depth=self.orders.depth)
+        return self._samplers[strategy]
+
+    def make(self, batches: range, seconds: float, stop: Callable[[], bool] = bool) -> Tally:
+        """Make batches until time is up, `stop` says so, or all failures that are wanted were found."""
+        tally, began = Tally(), time.perf_counter()
+        for batch in batches:
+            left = seconds - (time.perf_counter() - began)
+            if left <= 0 or stop():
+                tally.stopped = tally.stopped or "time"
+            if tally.stopped or self._batch(batch, tally, left, stop):
+                break
+        return tally
+
+    def _batch(self, batch: int, tally: Tally, seconds: float, stop: Callable[[], bool]) -> bool:
+        """Make one batch; whether that was enough."""
+        orders, strategy = self.orders, self.orders.strategy_of(batch)
+        sampler = self.sampler(strategy)
+        less = less_of(self.instance, orders.seed, batch) if orders.swarm else Less()
+        sampler.disable(less.operations, less.forces)
+        tally.left_out += less != Less()
+        first, end = batch * BATCH, min((batch + 1) * BATCH, orders.schedules)
+        while first < end:
+            run = sampler.run(end - first, seed=orders.seed, first=first, seconds=seconds, stop=stop)
+            tally.add(run)
+            tally.stopped = run.stopped
+            if run.violation is not None:
+                tally.note(Found(run.failed, run.violation, run.choices, strategy, less), orders.failures)
+                if len(tally.found) >= orders.failures:
+                    return True
+            if run.stopped:
+                return True
+            first += run.schedules
+        return False
+
+
+_work: Work
+_stop: Any
+
+
+def _begin_worker(
+    setting: bytes, sometimes: tuple[Sometimes, ...], paths: tuple[Path, ...], orders: Orders, stop: Any
+) -> None:
+    """Make a worker ready. The process that started it is the one that Ctrl-C ends."""
+    global _work, _stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    instance = instance_of(msgspec.json.decode(setting, type=Setting, strict=True), paths)
+    _work, _stop = Work(replace(instance, sometimes=sometimes), orders), stop
 
 
-def _blocks(schedules: int) -> Iterator[tuple[int, int]]:
-    """(first, number of schedules) of each block."""
-    for first in range(0, schedules, BLOCK):
-        yield first, min(BLOCK, schedules - first)
+def _make(batches: range, seconds: float) -> Tally:
+    return _work.make(batches, seconds, _stop.is_set)
 
 
+def _tasks(orders: Orders) -> Iterator[range]:
+    batches = -(-orders.schedules // BATCH)
+    for first in range(0, batches, TASK):
+        yield range(first, min(first + TASK, batches))
+
+
+@dataclass(frozen=True)
 class Campaign:
-    """Schedules of one question; `told` hears how far it is. `stopped`: why before all were made, "" if they were."""
+    """What a campaign came to.
 
-    def __init__(self, words: Words, way: Way, schedules: int, told: Told | None = None) -> None:
-        self.words, self.way, self.schedules = words, way, schedules
-        self.told = told or (lambda _: None)
-        self.sum = Sum()
-        self.stopped = ""
-        self._ready: dict[int, Sampling] = {}
-        self._next = 0
-        self._failed = schedules
+    `rows`: how many rows were taken, of how many that some outcome of a step leads to. `stopped`: why it ended before
+    all schedules were made, "" if they all were. `seconds`: from its beginning to its end, compiling left out.
+    """
 
-    def run(self, workers: int = 1, seconds: float = float("inf")) -> Sum:
-        """Make the schedules. Ctrl-C ends it with what was found by then."""
-        started = time.monotonic()
+    instance: Instance
+    orders: Orders
+    tally: Tally
+    seconds: float
+    stopped: str
+
+    @property
+    def found(self) -> tuple[Found, ...]:
+        """The failures, by the number of their schedules."""
+        return tuple(self.tally.found)
+
+    @property
+    def verdict(self) -> str:
+        """violation, or not-found."""
+        return "violation" if self.found else "not-found"
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """States that must be seen and were not."""
+        return tuple(item.name for item in self.instance.sometimes if not self.tally.seen.get(item.name, False))
+
+    @property
+    def failed(self) -> bool:
+        """Whether something was found, or what must be seen was not: then nothing found means nothing."""
+        return bool(self.found or self.unseen)
+
+    @cached_property
+    def rows(self) -> tuple[int, int]:
+        """How many rows were taken, and of how many."""
+        outcomes = self.instance.code.targets.shape[1]
+        programs = {int(number) for script in self.instance.scripts for number in script["program"]}
+        forced = [(row, force.outcome) for force in self.instance.forces for row in force.rows]
+        reached = RowPrints(self.instance.code, self.instance.geometry, programs, forced).reached
+        return len({at // outcomes for at in self.tally.taken}), len(reached)
+
+    @property
+    def claim(self) -> str:
+        """What exactly was shown."""
+        tally, orders = self.tally, self.orders
+        made = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_strategy.items()))
+        said = [
+            f"{tally.schedules:,} schedules of seed {orders.seed} ({made or 'none'}; depth {orders.depth} of PCT), "
+            f"{tally.steps:,} steps: "
+            + (f"{len(self.found)} failures" if self.found else "nothing judged is violated in them")
+            + "; nothing is shown of other schedules",
+            f"{tally.left_out} of the batches of {BATCH} left out some events and operations",
+            f"{self.rows[0]} of {self.rows[1]} rows were taken",
+        ]
+        if tally.capped:
+            said.append(
+                f"{tally.capped} schedules were cut off, {tally.judged} of them run on fairly to their end or to where "
+                "nothing changed any more; of the others it is not judged whether they end"
+            )
+        if self.unseen:
+            said.append(f"Never seen, though they must be: {'; '.join(self.unseen)}")
+        if self.stopped:
+            said.append(f"Stopped: {self.stopped}")
+        return ". ".join(said) + "."
+
+    def setting(self, found: Found, edits: Sequence[str] = (), paths: Sequence[Path] = ()) -> Setting:
+        """The setting of a failure: what its batch left out is left out."""
+        scripts = tuple(
+            script[[(number, at) not in found.less.operations for at in range(len(script))]]
+            for number, script in enumerate(self.instance.scripts)
+        )
+        forces = tuple(replace(f, times=0) if i in found.less.forces else f for i, f in enumerate(self.instance.forces))
+        return setting_of(replace(self.instance, scripts=scripts, forces=forces), edits=edits, paths=paths)
+
+
+Progress = Callable[[Tally, float], None]
+"""Told after each task: all that was counted so far, and seconds since the beginning."""
+
+
+def _silent(tally: Tally, seconds: float) -> None:
+    pass
+
+
+def run_campaign(
+    instance: Instance,
+    orders: Orders,
+    *,
+    edits: Sequence[str] = (),
+    paths: Sequence[Path] = (),
+    progress: Progress = _silent,
+) -> Campaign:
+    """Make schedules until time is up, all are made, enough failures were found, or the user interrupts.
+
+    `edits`: what made the design out of the shipped one of its name. An interrupted campaign tells what it has.
+    """
+    work = Work(instance, orders)
+    for batch in range(min(BASELINE_EVERY, -(-orders.schedules // BATCH))):
+        work.sampler(orders.strategy_of(batch)).run(1)  # compiles, and finds mistakes, before anybody else is started
+    if orders.workers == 1:
+        return _alone(work, progress)
+    setting = msgspec.json.encode(setting_of(instance, edits=edits, paths=paths))
+    return _together(instance, orders, setting, tuple(paths), progress)
+
+
+def _alone(work: Work, progress: Progress) -> Campaign:
+    orders, tally, started, stopped = work.orders, Tally(), time.perf_counter(), ""
+    try:
+        for batches in _tasks(orders):
+            part = work.make(batches, orders.seconds - (time.perf_counter() - started))
+            enough = tally.merge(part, orders.failures)
+            progress(tally, time.perf_counter() - started)
+            if enough or part.stopped:
+                stopped = _why(orders, enough)
+                break
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    return Campaign(work.instance, orders, tally, time.perf_counter() - started, stopped)
+
+
+def _why(orders: Orders, enough: bool) -> str:
+    if enough:
+        return "the first failure" if orders.failures == 1 else f"{orders.failures} failures"
+    return f"{orders.seconds:g} seconds"
+
+
+def _together(
+    instance: Instance, orders: Orders, setting: bytes, paths: tuple[Path, ...], progress: Progress
+) -> Campaign:
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    given = (setting, instance.sometimes, paths, orders, stop)
+    tally, stopped, started = Tally(), "", time.perf_counter()
+    with ProcessPoolExecutor(orders.workers, context, _begin_worker, given) as pool:
+        running: deque[Future[Tally]] = deque()
         try:
-            if workers == 1:
-                self._alone(started + seconds)
-            else:
-                self._with(workers, started + seconds)
-        except KeyboardInterrupt:
-            self.stopped = "an interrupt"
-        self.sum.seconds = time.monotonic() - started
-        if not self.stopped and self.sum.failure is None and self.sum.schedules < self.schedules:
-            self.stopped = f"{seconds:g} seconds"
-        return self.sum
-
-    def _add(self, made: Sampling) -> None:
-        """Put blocks together in their order, up to the first that failed: the sum is that of one process."""
-        self._ready[made.first] = made
-        if made.violation is not None:
-            self._failed = min(self._failed, made.failed)
-        while self._next in self._ready and self.sum.failure is None:
-            self.sum.add(self._ready.pop(self._next))
-            self._next += BLOCK
-        self.told(self.sum)
-
-    def _alone(self, deadline: float) -> None:
-        for first, schedules in _blocks(self.schedules):
-            left = deadline - time.monotonic()
-            if self.sum.failure is not None or left <= 0:
-                return
-            self._add(block(self.words, self.way, first, schedules, left))
-
-    def _with(self, workers: int, deadline: float) -> None:
-        context = get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
-        try:
-            self._hand_out(pool, workers * AHEAD, deadline)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _hand_out(self, pool: ProcessPoolExecutor, most: int, deadline: float) -> None:
-        """Keep so many blocks under way; after a failure wait for the blocks before it, which may fail earlier."""
-        under_way: dict[Future[Sampling], int] = {}
-        left = _blocks(self.schedules)
-        while True:
-            while len(under_way) < most and self._failed == self.schedules and time.monotonic() < deadline:
-                first, schedules = next(left, (-1, 0))
-                if first < 0:
+            for part in _in_order(pool, orders, running, started):
+                enough = tally.merge(part, orders.failures)
+                progress(tally, time.perf_counter() - started)
+                if enough or part.stopped:
+                    stopped = _why(orders, enough)
                     break
-                seconds = deadline - time.monotonic()
-                under_way[pool.submit(block, self.words, self.way, first, schedules, seconds)] = first
-            wanted = [future for future, first in under_way.items() if first < self._failed]
-            if not wanted:
-                return
-            for future in wait(wanted, return_when=FIRST_COMPLETED).done:
-                del under_way[future]
-                self._add(future.result())
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        stop.set()
+        for future in running:
+            future.cancel()
+    return Campaign(instance, orders, tally, time.perf_counter() - started, stopped)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, orders: Orders, running: deque[Future[Tally]], started: float
+) -> Iterator[Tally]:
+    """What the tasks came to, in their order. As many are under way as keep all workers busy."""
+    waiting = _tasks(orders)
+    while True:
+        while len(running) < 2 * orders.workers and (batches := next(waiting, None)) is not None:
+            running.append(pool.submit(_make, batches, orders.seconds - (time.perf_counter() - started)))
+        if not running:
+            return
+        part = running[0].result()
+        running.popleft()
+        yield part

@@ -9,14 +9,16 @@ One that has to wait is passed over, and keeps its priority.
 """
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
+from gmembench.core.drivers.fair import finish
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, Instance
 from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK
-from gmembench.core.drivers.prepared import Prepared
+from gmembench.core.drivers.prepared import NO_OPERATIONS, Prepared
 from gmembench.core.drivers.schedules import (
     CAPPED,
     DONE,
@@ -29,8 +31,9 @@ from gmembench.core.drivers.schedules import (
     settle_all,
 )
 from gmembench.core.drivers.search import MOST_MOVES, STUCK_STATE
+from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.errors import UserError
-from gmembench.core.invariant import WHENS
+from gmembench.core.invariant import STUCK, WHENS
 from gmembench.core.jit import ALL_ONES, INTERPRETED
 from gmembench.core.judges import SHIPPED, Violation, violation_of
 from gmembench.core.outcomes import AGAIN, CODE, NEXT, YIELD
@@ -53,6 +56,9 @@ PILOTS = 32
 
 MOST_DEPTH = 64
 
+CAPPED_JUDGED = 4
+"""Schedules of a run that were cut off and are run on fairly, to judge LIVE; each costs a second at worst."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -60,9 +66,9 @@ class Sampling:
 
     `first`: number of the first schedule; `schedules`: how many were made, the failing one among them. `failed`: its
     number, -1 if none failed. `choices`: those of the failing schedule. `length`: the steps that PCT took a schedule
-    to have. `capped`: schedules that were cut off; LIVE is not judged of them. `waits`: moves that were drawn and
-    could not be made. `demotions`: retries after which PCT let the others go first. `seen`: watched state -> whether
-    it was reached. `taken`: i8 (row, outcome), how often each was taken.
+    to have. `capped`: schedules that were cut off; LIVE is judged of the first `judged` of them. `waits`: moves that
+    were drawn and could not be made. `demotions`: retries after which PCT let the others go first. `seen`: watched
+    state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken.
     """
 
     strategy: Strategy
@@ -80,10 +86,10 @@ class Sampling:
     longest: int = 0
     finished: int = 0
     capped: int = 0
+    judged: int = 0
     waits: int = 0
     demotions: int = 0
     cap: int = MOST_STEPS
-    capped_choices: tuple[tuple[Choice, ...], ...] = ()
     stopped: str = ""
     seen: dict[str, bool] = field(default_factory=dict)
     taken: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
@@ -116,7 +122,10 @@ class Sampling:
     def _cut(self) -> str:
         if self.capped == 0:
             return ". No schedule was cut off"
-        return f". {self.capped} schedules were cut off after {self.cap} steps: whether they end is not judged"
+        told = f". {self.capped} schedules were cut off after {self.cap} steps"
+        if self.judged:
+            told += f", {self.judged} of them run on fairly, until all ended or nothing changed any more"
+        return told + ("" if self.judged == self.capped else "; whether the others end is not judged")
 
 
 def mixed(word: int) -> int:
@@ -156,6 +165,21 @@ def back_edges(prepared: Prepared) -> np.ndarray:
     return found
 
 
+def stuck_after(instance: Instance, choices: tuple[Choice, ...]) -> tuple[Violation | None, tuple[Choice, ...]]:
+    """Whether some can never end after a schedule that was cut off: LIVE, and the choices until nothing changes.
+
+    Everybody goes on in turns. Other violations on that way belong to other schedules.
+    """
+    stepper = Stepper.of(instance)
+    for actor, kind in choices:
+        stepper.take(actor, kind)
+    finish(stepper)
+    found = stepper.violation
+    if found is None or found.when != STUCK:
+        return None, choices
+    return replace(found, trail=()), stepper.choices
+
+
 class Sampler:
     """Makes schedules of an instance. `length`: steps that PCT takes one to have; 0: those of a few random ones.
 
@@ -180,8 +204,9 @@ class Sampler:
         self.strategy, self.depth = strategy, depth
         self.prepared = p = Prepared(instance)
         settle_all(p.world.buffer, p.seq_live, p.keep, p.neutral)
-        self.initial = p.world.buffer[SMALL.state_at :].view(np.uint64).copy()
         self.work = p.world.buffer.copy()
+        self._whole = p.world.buffer.copy()
+        self.disable()
         self.retries = back_edges(p)
         self.made = np.zeros(most_steps, np.uint8)
         self.samples = np.zeros(1, SAMPLES)
@@ -191,6 +216,24 @@ class Sampler:
         self.priorities = np.zeros(MOST_ACTORS, np.int64)
         self.points = np.zeros(depth - 1, np.int64)
         self.length = length or self._pilot() if strategy == "pct" else 0
+
+    def disable(self, operations: Collection[tuple[int, int]] = (), forces: Collection[int] = ()) -> None:
+        """From now on leave out some operations, (actor, position in its script), and some forced outcomes."""
+        p = self.prepared
+        whole = p.instance
+        scripts = tuple(
+            script[[(number, at) not in operations for at in range(len(script))]]
+            for number, script in enumerate(whole.scripts)
+        )
+        events = tuple(replace(f, times=0) if i in forces else f for i, f in enumerate(whole.forces))
+        self.instance = replace(whole, scripts=scripts, forces=events)
+        p.world.buffer[:] = self._whole
+        lengths = [len(script) for script in scripts] + [0] * (p.actors - len(scripts))
+        p.operations, p.ends = np.concatenate([*scripts, NO_OPERATIONS]), np.cumsum(lengths)
+        p.world.arrays["actors"]["next"] = p.ends - lengths
+        for i in forces:
+            p.world.arrays["events"]["left"][i] = 0
+        self.initial = p.world.buffer[SMALL.state_at :].view(np.uint64).copy()
 
     def _pilot(self) -> int:
         self._begin(0, 0, PILOTS, told=0)
@@ -253,26 +296,38 @@ class Sampler:
         return tuple((choice >> CHOICE_SHIFT, choice & KIND_MASK) for choice in made)
 
     def run(
-        self, schedules: int, *, seed: int = 0, first: int = 0, seconds: float = float("inf"), tell_capped: int = 0
+        self,
+        schedules: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        seconds: float = float("inf"),
+        stop: Callable[[], bool] = bool,
     ) -> Sampling:
-        """Make schedules number `first` and so on until one fails, all are made, or time is up.
-
-        `tell_capped`: of how many schedules that were cut off the choices are told.
-        """
+        """Make schedules number `first` and so on until one fails, all are made, time is up, or `stop` says so."""
         started = time.perf_counter()
-        self._begin(seed, first, schedules, tell_capped)
-        s, capped, stopped = self.samples[0], [], ""
+        judges_stuck = self.prepared.instance.panel.judges_stuck
+        self._begin(seed, first, schedules, CAPPED_JUDGED if judges_stuck else 0)
+        s, judged, stopped = self.samples[0], 0, ""
+        violation, choices = None, ()
         while True:
             s["pause_at"] = s["steps"] + PAUSE_STEPS
             why = self._on(by_priority=self.strategy == "pct")
-            if why == CAPPED:
-                capped.append(self._choices())
-            if why in (DONE, FAILED):
+            if why == FAILED:
+                violation, choices = self._violation(), self._choices()
+            elif why == CAPPED:
+                judged += 1
+                violation, choices = stuck_after(self.instance, self._choices())
+            if why == DONE or violation is not None:
                 break
-            if why == PAUSED and time.perf_counter() - started >= seconds:
+            if time.perf_counter() - started >= seconds:
                 stopped = f"{seconds} seconds"
+            elif why == PAUSED and stop():
+                stopped = "interrupted"
+            if stopped:
                 break
-        failed = why == FAILED
+        failed = violation is not None
+        end = int(s["next"]) + (why == FAILED)
         p = self.prepared
         p.watches.note_taken(p.taken)
         return Sampling(
@@ -280,21 +335,21 @@ class Sampler:
             depth=self.depth,
             seed=seed,
             first=first,
-            schedules=int(s["next"]) - first + failed,
+            schedules=end - first,
             steps=int(s["steps"]),
             seconds=time.perf_counter() - started,
             actors=p.actors,
-            violation=self._violation() if failed else None,
-            failed=int(s["next"]) if failed else -1,
-            choices=self._choices() if failed else (),
+            violation=violation,
+            failed=end - 1 if failed else -1,
+            choices=choices if failed else (),
             length=self.length,
             longest=int(s["longest"]),
             finished=int(s["finished"]),
             capped=int(s["capped"]),
+            judged=judged,
             waits=int(s["waits"]),
             demotions=int(s["demotions"]),
             cap=len(self.made),
-            capped_choices=tuple(capped),
             stopped=stopped,
             seen=p.watches.names_seen,
             taken=p.taken.copy(),

@@ -1,7 +1,7 @@
 """Schedules at random: a compiled loop over many of one instance.
 
-A schedule is made by the seed and its number alone. All randomness is one stream of splitmix64 a schedule, and a
-number of the stream is scaled by a multiplication, so interpreted and compiled runs draw the same.
+A schedule is made by the seed and its number alone: splitmix64 of both begins a stream of wyrand, which takes one
+multiplication a number. A number is scaled by a multiplication, so interpreted and compiled runs draw the same.
 """
 
 import numpy as np
@@ -24,6 +24,7 @@ from gmembench.core.jit import (
     OUTCOME_BITS,
     add_words,
     copy_words,
+    fold_product,
     high_product,
     inlined_part,
     kernel,
@@ -39,6 +40,9 @@ GOLDEN = 0x9E3779B97F4A7C15
 """What splitmix64 adds for each number."""
 
 OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
+
+WYRAND, WYRAND_MASK = 0xA0761D6478BD642F, 0xE7037ED1A0B428DB
+"""What wyrand adds for each number, and what one factor is changed by."""
 
 STREAM, SCHEDULE, READY = range(3)
 """Items of `random`: where the stream of the present schedule is; the stream that schedules are begun from; and the
@@ -84,8 +88,8 @@ def mix(word: Word) -> Word:
 @inlined_part
 def make_ready(random: np.ndarray) -> None:
     """Make the number that is drawn next."""
-    random[STREAM] = add_words(random[STREAM], np.uint64(GOLDEN))
-    random[READY] = mix(random[STREAM])
+    random[STREAM] = add_words(random[STREAM], np.uint64(WYRAND))
+    random[READY] = fold_product(random[STREAM], random[STREAM] ^ np.uint64(WYRAND_MASK))
 
 
 @inlined_part
@@ -160,6 +164,15 @@ def some_unseen(seen: np.ndarray, wanted: np.ndarray) -> bool:
     return False
 
 
+@inlined_part
+def some_everywhere(wanted: np.ndarray) -> bool:
+    """Whether a watched state does not ask where actors stand."""
+    for i in range(len(wanted)):
+        if wanted[i] == np.uint64(0):
+            return True
+    return False
+
+
 @kernel
 def settle_all(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
     """Bring the state that schedules begin with to its settled form."""
@@ -215,6 +228,7 @@ def sample_on(
     s = samples[0]
     w = small_head(work)
     at_word = state_at // 8
+    always = some_everywhere(wanted)
     while s["next"] < s["end"]:
         if s["steps"] >= s["pause_at"]:
             return PAUSED
@@ -224,6 +238,7 @@ def sample_on(
         if by_priority != 0:
             begin_priorities(priorities, w["actors_n"], points, length, random)
         watching = some_unseen(seen, wanted)
+        standing = 0
         n = 0
         while n < len(made):
             went = WAITED
@@ -280,8 +295,11 @@ def sample_on(
                     lowest -= 1
                     priorities[number] = lowest
                     s["demotions"] += 1
-            if watching and (len(conditions) > 0 or tags[number, a["row"] + 1] != 0):
-                watch(w, tags, wanted, conditions, seen)
+            if watching:
+                here = tags[number, a["row"] + 1] != np.uint64(0)
+                standing = standing & ~(1 << number) | here << number
+                if here or always or (len(conditions) > 0 and standing != 0):
+                    watch(w, tags, wanted, conditions, seen)
             if n & COUNTS_EVERY - 1 == 0:
                 settle_counts(w, seq_live)
         s["steps"] += n

@@ -208,6 +208,11 @@ class Stepper:
         """Every step so far that changed something."""
         return tuple(self._taken(*entry) for entry in self._trail)
 
+    @property
+    def choices(self) -> tuple[tuple[int, int], ...]:
+        """(actor, kind) of every move so far that changed something."""
+        return tuple((number, kind) for number, kind, _ in self._trail)
+
     def _taken(self, number: int, kind: int, ended: int) -> Taken:
         if kind == EXIT:
             return Taken(number, "exit", "guest exit", "")

@@ -15,13 +15,14 @@ from interleavings import operation, tiny
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.drivers import schedules
 from gmembench.core.drivers.exhaustive import explore
-from gmembench.core.drivers.instance import IDLE, STEP, Force, Instance, Sometimes
+from gmembench.core.drivers.instance import EXIT, IDLE, STEP, Force, Instance, Sometimes
 from gmembench.core.drivers.moves import CHOICE_SHIFT, WAITED, list_moves, make_move
 from gmembench.core.drivers.prepared import Prepared
-from gmembench.core.drivers.sampling import Sampler, Sampling, back_edges, mixed, sample
+from gmembench.core.drivers.sampling import CAPPED_JUDGED, Sampler, Sampling, back_edges, mixed, sample
 from gmembench.core.drivers.stepper import OUTCOME_MASK, Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.jit import INTERPRETED, kernel
+from gmembench.core.judges import SHIPPED, Panel
 from gmembench.core.operations import OPERATION, WRITE
 from gmembench.core.outcomes import CODE
 from gmembench.core.programs import assemble
@@ -214,9 +215,12 @@ def test_choices_are_uniform_over_what_can_be_made() -> None:
                 follow((*made, choice), chance / len(choices))
 
     follow((), 1.0)
-    # Cut off after `depth` choices, a schedule tells them.
-    short = Sampler(instance(), most_steps=depth).run(count, seed=2, tell_capped=count)
-    drawn = Counter(tuple(a << CHOICE_SHIFT | k for a, k in choices) for choices in short.capped_choices)
+    # Cut off after `depth` choices; whether they end is not judged.
+    short = Sampler(instance(panel=Panel({"CNT": SHIPPED["CNT"]})), most_steps=depth)
+    drawn = Counter[tuple[int, ...]]()
+    for number in range(count):
+        short.run(1, seed=2, first=number)
+        drawn[tuple(short.made.tolist())] += 1
     assert set(drawn) <= set(chances)
     squares = sum((drawn[way] - count * p) ** 2 / (count * p) for way, p in chances.items())
     # Mean and variance of chi-squared are its degrees of freedom and twice that; five standard deviations.
@@ -225,12 +229,15 @@ def test_choices_are_uniform_over_what_can_be_made() -> None:
 
 
 def test_pct_runs_the_highest_until_a_change() -> None:
-    """With depth 1 and nobody waiting or retrying, each actor runs to its end."""
-    run = Sampler(instance(), strategy="pct", depth=1, most_steps=400)
-    told_of = run.run(1, seed=0, tell_capped=1)
-    assert told_of.finished == 1
-    switched = sum(one != other for one, other in pairwise(actor for actor, _ in _choices_of(run, told_of.steps)))
-    assert switched <= 2 + told_of.demotions + told_of.waits
+    """With depth 1 an actor is left at its end, when it must wait, at a retry, and when it is kicked."""
+    made = sampler("pct", 1)
+    for number in range(8):
+        run = made.run(1, seed=0, first=number)
+        assert run.finished == 1
+        choices = _choices_of(made, run.steps)
+        switched = sum(one[0] != other[0] for one, other in pairwise(choices))
+        kicked = sum(kind == EXIT for _, kind in choices)
+        assert switched <= 2 + run.demotions + 2 * (run.waits + kicked)
 
 
 def _choices_of(made: Sampler, steps: int) -> list[tuple[int, int]]:
@@ -319,11 +326,24 @@ def test_a_deadlock_is_found() -> None:
 
 
 def test_a_schedule_that_is_cut_off_is_told() -> None:
-    """It is counted, and the claim says that it was not judged."""
-    run = sample(instance(), schedules=2, most_steps=5)
-    assert run.capped == 2
-    assert run.finished == 0
-    assert "2 schedules were cut off after 5 steps" in run.claim
+    """It is counted, run on fairly, and the claim says so."""
+    run = sample(instance(), schedules=6, most_steps=5)
+    assert (run.capped, run.judged, run.finished, run.violation) == (6, CAPPED_JUDGED, 0, None)
+    assert "6 schedules were cut off after 5 steps" in run.claim
+    assert "whether the others end is not judged" in run.claim
+
+
+def test_a_livelock_is_found_behind_a_cut() -> None:
+    """A fault that retries for ever, as the count of invalidations stays up, is LIVE."""
+    design, hardware = load_designs()["guest-memfd"], load_hardware()["none"]
+    design = design.edited("planted", punch=design.programs["punch"].without("end.count_dec"))
+    shape = tiny(design, hardware, gfns=1, pages=3, nodes=1, init_private=True, region_gfns=1, tlb_entries=1)
+    scripts = (script(operation("access", V0, 0, 1, WRITE)), script(), script(operation("punch", H0, 0, 1)))
+    panel = Panel({"LIVE": SHIPPED["LIVE"]})
+    bug = Instance(assemble(design, hardware), shape, scripts, panel=panel)
+    run = sample(bug, schedules=50, most_steps=400)
+    assert run.violation is not None
+    assert run.violation.invariant == "LIVE"
 
 
 @pytest.mark.parametrize("strategy", ["random", "pct"])
