@@ -31,7 +31,8 @@ class Answer:
 
     `claim`: what exactly was shown, in sentences. `states`, `transitions`, `schedules`: how many; None for a driver
     that has no such number. `seen`: name of a state that must be seen -> whether it was; None if nobody looked.
-    `memory`: name -> bytes. `failure`: shrunk, with its steps, its reason and the line that replays it.
+    `memory`: name -> bytes. `failure`: shrunk, with its steps, its reason and the line that replays it. `lacking`:
+    states that a campaign must see and did not, so that it fails whatever it found.
     """
 
     question: Question
@@ -47,11 +48,12 @@ class Answer:
     seen: dict[str, bool] | None = None
     memory: dict[str, int] = field(default_factory=dict)
     failure: Failure | None = None
+    lacking: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """What the command ends with."""
-        return EXIT_CODES[self.verdict]
+        return EXIT_CODES[VIOLATION] if self.lacking else EXIT_CODES[self.verdict]
 
     @property
     def known(self) -> bool:

@@ -286,10 +286,10 @@ class Campaign:
     def claim(self) -> str:
         """What exactly was shown."""
         tally, orders = self.tally, self.orders
-        made = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_strategy.items()))
+        made = " and ".join(f"{count:,} {name}" for name, count in sorted(tally.by_strategy.items(), reverse=True))
+        depth = f" of depth {orders.depth}" if orders.strategy == "pct" else ""
         said = [
-            f"{tally.schedules:,} schedules of seed {orders.seed} ({made or 'none'}; depth {orders.depth} of PCT), "
-            f"{tally.steps:,} steps: "
+            f"{tally.schedules:,} schedules of seed {orders.seed} ({made or 'none'}{depth}), {tally.steps:,} steps: "
             + (f"{len(self.found)} failures" if self.found else "nothing judged is violated in them")
             + "; nothing is shown of other schedules",
             f"{tally.left_out} of the batches of {BATCH} left out some events and operations",
@@ -320,8 +320,8 @@ Progress = Callable[[Tally, float], None]
 """Told after each task: all that was counted so far, and seconds since the beginning."""
 
 
-def _silent(tally: Tally, seconds: float) -> None:
-    pass
+def silent(tally: Tally, seconds: float) -> None:
+    """Tell nothing."""
 
 
 def run_campaign(
@@ -330,7 +330,7 @@ def run_campaign(
     *,
     edits: Sequence[str] = (),
     paths: Sequence[Path] = (),
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Campaign:
     """Make schedules until time is up, all are made, enough failures were found, or the user interrupts.
 

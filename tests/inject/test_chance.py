@@ -1,0 +1,59 @@
+"""`explore --random`, `--pct`: campaigns from the command line, their answers and what they keep."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gmembench.benchmarks.cli import command_line
+from gmembench.inject import campaign
+from gmembench.inject.corpus import corpus
+from gmembench.inject.failure import read_failure
+from gmembench.inject.replay import replay
+
+STUCK = ("--design", "guest-memfd", "--scenario", "convert-vs-convert", "--without", "convert.unlock_slots")
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpreted schedules are slow."""
+    monkeypatch.setattr(campaign, "BATCH", 4)
+
+
+def explore(*words: str) -> tuple[int, dict[str, object]]:
+    """Exit code and the object on standard output."""
+    done = CliRunner().invoke(command_line, ["explore", *words, "--json"], standalone_mode=False)
+    assert done.exception is None, done.output
+    return done.return_value, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("way", [("--random", "8"), ("--pct", "2", "--random", "8")])
+def test_a_failure_is_shrunk_kept_and_replayed(way: tuple[str, ...], tmp_path: Path) -> None:
+    """Exit code 1, the invariant, a line to paste, and a file in the corpus that replays."""
+    code, answer = explore(*STUCK, *way, "--corpus", str(tmp_path / "corpus"))
+    assert (code, answer["verdict"], answer["invariant"]) == (1, "violation", "LIVE")
+    assert str(answer["replay"]).startswith("gmembench replay ")
+    kept = corpus(tmp_path / "corpus")
+    assert len(kept) == 1
+    again = replay(read_failure(kept[0]))
+    assert again.difference is None
+    assert again.found is not None
+
+
+def test_a_state_that_was_never_seen_fails() -> None:
+    """A handful of schedules sees little: exit code 1, though nothing was found."""
+    code, answer = explore("--design", "guest-memfd", "--scenario", "fault-vs-punch", "--random", "2")
+    assert (code, answer["verdict"]) == (1, "not-found")
+    assert answer["schedules"] == 2
+    assert answer["transitions"] > 100  # type: ignore[operator]  # a number
+    seen = answer["sometimes"]["seen"]  # type: ignore[index]  # an object
+    assert not all(seen.values())
+    assert "Never seen" in str(answer["claim"])
+
+
+def test_exhaustive_and_random_exclude_each_other() -> None:
+    """One driver a run."""
+    done = CliRunner().invoke(command_line, ["explore", *STUCK, "--random", "8", "--exhaustive"])
+    assert done.exit_code == 2
+    assert "choose one" in done.output
