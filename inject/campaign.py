@@ -9,12 +9,12 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,8 @@ from gmembench.core.jit import ALL_ONES
 from gmembench.core.judges import Violation
 from gmembench.inject.setting import Setting, instance_of, setting_of
 
+K = TypeVar("K")
+
 BATCH = 4096
 """Schedules of a batch."""
 
@@ -38,8 +40,6 @@ BASELINE_EVERY = 4
 
 SWARM_EVERY = 2
 """One of so many batches leaves something out."""
-
-NOTHING_LEFT = "every operation was left out"
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,11 @@ class Found:
         return self.violation.invariant, self.violation.when, last
 
 
+def _add(counts: dict[K, int], more: Mapping[K, int]) -> None:
+    for key, count in more.items():
+        counts[key] = counts.get(key, 0) + count
+
+
 @dataclass
 class Tally:
     """What some batches came to. `taken`: flat positions of (row, outcome), and how often each was taken."""
@@ -136,12 +141,12 @@ class Tally:
         self.steps += run.steps
         self.capped += run.capped
         self.judged += run.judged
-        for counts, more in ((self.by_strategy, run.schedules), (self.steps_by_strategy, run.steps)):
-            counts[run.strategy] = counts.get(run.strategy, 0) + more
+        _add(self.by_strategy, {str(run.strategy): run.schedules})
+        _add(self.steps_by_strategy, {str(run.strategy): run.steps})
         self._see(run.seen)
         flat = run.taken.reshape(-1)
-        for at in np.flatnonzero(flat).tolist():
-            self.taken[at] = self.taken.get(at, 0) + int(flat[at])
+        positions = np.flatnonzero(flat)
+        _add(self.taken, dict(zip(positions.tolist(), flat[positions].tolist(), strict=True)))
 
     def _see(self, seen: dict[str, bool]) -> None:
         for name, now in seen.items():
@@ -151,13 +156,9 @@ class Tally:
         """Add what comes after; whether as many different failures as wanted were found."""
         for name in ("schedules", "steps", "capped", "judged", "left_out"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for mine, more in (
-            (self.by_strategy, other.by_strategy),
-            (self.steps_by_strategy, other.steps_by_strategy),
-            (self.taken, other.taken),
-        ):
-            for key, count in more.items():
-                mine[key] = mine.get(key, 0) + count  # type: ignore[index,attr-defined]  # one kind of key each
+        _add(self.by_strategy, other.by_strategy)
+        _add(self.steps_by_strategy, other.steps_by_strategy)
+        _add(self.taken, other.taken)
         self._see(other.seen)
         for one in other.found:
             self.note(one, failures)
@@ -384,9 +385,10 @@ def _together(
                     break
         except KeyboardInterrupt:
             stopped = "interrupted"
-        stop.set()
-        for future in running:
-            future.cancel()
+        finally:
+            stop.set()
+            for future in running:
+                future.cancel()
     return Campaign(instance, orders, tally, time.perf_counter() - started, stopped)
 
 

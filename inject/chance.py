@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from gmembench.inject.answer import SHRINK_STEPS, Answer, judged_in_words, world_in_words
-from gmembench.inject.campaign import Campaign, Found, Orders, Progress, run_campaign, silent
+from gmembench.inject.campaign import Campaign, Found, Less, Orders, Progress, run_campaign, silent
 from gmembench.inject.corpus import keep
 from gmembench.inject.failure import Failure
 from gmembench.inject.question import Lookup, Question
@@ -54,7 +54,7 @@ def shrunk(question: Question, done: Campaign, found: Found) -> Failure:
     """The smallest failure that is found from one of a campaign, with the line that replays it."""
     paths, invariant = question.paths, found.violation.invariant
     setting = done.setting(found, question.edits, paths)
-    if found.less.operations == found.less.forces == frozenset():
+    if found.less == Less():
         setting = question.setting
     small, made = smallest(setting, found.choices, invariant, budget=SHRINK_STEPS, paths=paths)
     failure = record(small, made, paths)

@@ -40,7 +40,7 @@ from gmembench.core.outcomes import AGAIN, CODE, NEXT, YIELD
 from gmembench.core.world import SMALL
 
 Strategy = Literal["random", "pct"]
-STRATEGIES = ("random", "pct")
+STRATEGIES: tuple[Strategy, ...] = ("random", "pct")
 
 Choice = tuple[int, int]
 """Actor, and kind of the choice."""
@@ -309,7 +309,8 @@ class Sampler:
         judges_stuck = self.prepared.instance.panel.judges_stuck
         self._begin(seed, first, schedules, CAPPED_JUDGED if judges_stuck else 0)
         s, judged, stopped = self.samples[0], 0, ""
-        violation, choices = None, ()
+        violation: Violation | None = None
+        choices: tuple[Choice, ...] = ()
         while True:
             s["pause_at"] = s["steps"] + PAUSE_STEPS
             why = self._on(by_priority=self.strategy == "pct")
