@@ -163,14 +163,23 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
     )
 
 
-def shrunk(question: Question, choices: Choices, invariant: str, budget: int = SHRINK_STEPS) -> Failure:
-    """The smallest failure that is found from a schedule that breaks an invariant, with the line that replays it."""
+def shrunk(
+    question: Question,
+    choices: Choices,
+    invariant: str,
+    budget: int = SHRINK_STEPS,
+    setting: Setting | None = None,
+) -> Failure:
+    """The smallest failure that is found from a schedule that breaks an invariant, with the line that replays it.
+
+    `setting`: where the schedule ran, if that is only a part of what was asked.
+    """
 
     def lookup(source: str, design: str, hardware: str, edits: Sequence[str]) -> Setting:
         return setting_named(source, design, hardware, edits, question.paths)
 
     failure = smallest_failure(
-        question.setting, tuple(choices), invariant, budget=budget, paths=question.paths, lookup=lookup
+        setting or question.setting, tuple(choices), invariant, budget=budget, paths=question.paths, lookup=lookup
     )
     if failure is None or failure.violation.invariant != invariant:
         raise AssertionError(f"{invariant} is not violated when its schedule is stepped again")

@@ -5,6 +5,7 @@ so what a campaign finds does not depend on how many workers there are: results 
 numbers, and nothing counts that comes after the schedule that ended it.
 """
 
+import math
 import multiprocessing
 import signal
 import time
@@ -38,6 +39,9 @@ TASK = 8
 BASELINE_EVERY = 4
 """One of so many batches of another strategy is made by the random one, so that both are told side by side."""
 
+CONFIDENCE_RUNS = 3.0
+"""A failure that shows with probability p or more is missed by 3/p runs with a probability of 5 % at most."""
+
 SWARM_EVERY = 2
 """One of so many batches leaves something out."""
 
@@ -46,7 +50,7 @@ SWARM_EVERY = 2
 class Orders:
     """What a campaign does. `schedules`: how many at most. `failures`: after how many different ones it ends.
 
-    `swarm`: every other batch leaves out events and operations. `depth`: of PCT.
+    `swarm`: every other batch leaves out events and operations. `depth`: of PCT. `batch`: schedules of one.
     """
 
     schedules: int = 1_000_000
@@ -57,6 +61,7 @@ class Orders:
     workers: int = 1
     failures: int = 1
     swarm: bool = True
+    batch: int = BATCH
 
     def __post_init__(self) -> None:
         if self.schedules < 1 or self.workers < 1 or self.failures < 1 or self.strategy not in STRATEGIES:
@@ -121,26 +126,37 @@ def _add(counts: dict[K, int], more: Mapping[K, int]) -> None:
 
 @dataclass
 class Tally:
-    """What some batches came to. `taken`: flat positions of (row, outcome), and how often each was taken."""
+    """What some batches came to.
+
+    `by_strategy`, `steps_by_strategy`: schedules and steps; `whole`: those schedules of which nothing was left out.
+    `length`, `demotions`: of PCT, as in `Sampling`. `taken`: flat positions of (row, outcome), and how often each was.
+    """
 
     schedules: int = 0
     steps: int = 0
     capped: int = 0
     judged: int = 0
+    demotions: int = 0
+    length: int = 0
     by_strategy: dict[str, int] = field(default_factory=dict)
     steps_by_strategy: dict[str, int] = field(default_factory=dict)
+    whole: dict[str, int] = field(default_factory=dict)
     seen: dict[str, bool] = field(default_factory=dict)
     taken: dict[int, int] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
     left_out: int = 0
     stopped: str = ""
 
-    def add(self, run: Sampling) -> None:
+    def add(self, run: Sampling, less: Less) -> None:
         """Count a run."""
         self.schedules += run.schedules
         self.steps += run.steps
         self.capped += run.capped
         self.judged += run.judged
+        self.demotions += run.demotions
+        self.length = max(self.length, run.length)
+        if less == Less():
+            _add(self.whole, {str(run.strategy): run.schedules})
         _add(self.by_strategy, {str(run.strategy): run.schedules})
         _add(self.steps_by_strategy, {str(run.strategy): run.steps})
         self._see(run.seen)
@@ -154,8 +170,10 @@ class Tally:
 
     def merge(self, other: "Tally", failures: int) -> bool:
         """Add what comes after; whether as many different failures as wanted were found."""
-        for name in ("schedules", "steps", "capped", "judged", "left_out"):
+        for name in ("schedules", "steps", "capped", "judged", "demotions", "left_out"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.length = max(self.length, other.length)
+        _add(self.whole, other.whole)
         _add(self.by_strategy, other.by_strategy)
         _add(self.steps_by_strategy, other.steps_by_strategy)
         _add(self.taken, other.taken)
@@ -201,10 +219,10 @@ class Work:
         less = less_of(self.instance, orders.seed, batch) if orders.swarm else Less()
         sampler.disable(less.operations, less.forces)
         tally.left_out += less != Less()
-        first, end = batch * BATCH, min((batch + 1) * BATCH, orders.schedules)
+        first, end = batch * orders.batch, min((batch + 1) * orders.batch, orders.schedules)
         while first < end:
             run = sampler.run(end - first, seed=orders.seed, first=first, seconds=seconds, stop=stop)
-            tally.add(run)
+            tally.add(run, less)
             tally.stopped = run.stopped
             if run.violation is not None:
                 tally.note(Found(run.failed, run.violation, run.choices, strategy, less), orders.failures)
@@ -235,7 +253,7 @@ def _make(batches: range, seconds: float) -> Tally:
 
 
 def _tasks(orders: Orders) -> Iterator[range]:
-    batches = -(-orders.schedules // BATCH)
+    batches = -(-orders.schedules // orders.batch)
     for first in range(0, batches, TASK):
         yield range(first, min(first + TASK, batches))
 
@@ -287,25 +305,46 @@ class Campaign:
     def claim(self) -> str:
         """What exactly was shown."""
         tally, orders = self.tally, self.orders
-        made = " and ".join(f"{count:,} {name}" for name, count in sorted(tally.by_strategy.items(), reverse=True))
-        depth = f" of depth {orders.depth}" if orders.strategy == "pct" else ""
+        made = " and ".join(f"{count:,} {name}" for name, count in sorted(tally.by_strategy.items()))
+        counted = f"{tally.schedules:,} schedules of seed {orders.seed} ({made or 'none'}), {tally.steps:,} steps"
         said = [
-            f"{tally.schedules:,} schedules of seed {orders.seed} ({made or 'none'}{depth}), {tally.steps:,} steps: "
-            + (f"{len(self.found)} failures" if self.found else "nothing judged is violated in them")
-            + "; nothing is shown of other schedules",
-            f"{tally.left_out} of the batches of {BATCH} left out some events and operations",
-            f"{self.rows[0]} of {self.rows[1]} rows were taken",
+            *(f"{counted}: schedule number {f.number} breaks {f.violation.invariant}" for f in self.found[:1]),
+            *([] if self.found else [f"{counted}: none breaks anything judged. This is a sample: others may"]),
+            *self._chances(),
+            f"{tally.left_out:,} of the batches of {orders.batch:,} left out some events and operations",
+            f"Rows that ran: {self.rows[0]} of {self.rows[1]}",
         ]
         if tally.capped:
             said.append(
-                f"{tally.capped} schedules were cut off, {tally.judged} of them run on fairly to their end or to where "
-                "nothing changed any more; of the others it is not judged whether they end"
+                f"{tally.capped:,} schedules were cut off, {tally.judged:,} of them run on fairly to their end or to "
+                "where nothing changed any more; of the others it is not judged whether they end"
             )
-        if self.unseen:
+        if self.unseen and not self.found:
             said.append(f"Never seen, though they must be: {'; '.join(self.unseen)}")
         if self.stopped:
-            said.append(f"Stopped: {self.stopped}")
+            said.append(f"Stopped after {self.stopped}")
         return ". ".join(said) + "."
+
+    def _chances(self) -> list[str]:
+        """How likely a failure would have shown in the schedules of which nothing was left out."""
+        whole, depth = self.tally.whole, self.orders.depth
+        said = []
+        if not self.found and (random := whole.get("random", 0)):
+            said.append(
+                "At random each step is uniform over the moves that can be made: a failure that shows in a schedule "
+                f"with a probability of {CONFIDENCE_RUNS / random:.1e} or more would have been missed with at most 5 %"
+            )
+        if not self.found and (pct := whole.get("pct", 0)):
+            actors, length = len(self.instance.scripts), self.tally.length
+            bound = 1 / (actors * length ** (depth - 1))
+            missed = math.exp(pct * math.log1p(-min(bound, 1 - 1e-12)))
+            said.append(
+                f"PCT: a failure of depth {depth} shows in a schedule with P >= 1/(n*k^(d-1)) = {bound:.1e} (n = "
+                f"{actors} actors, k = {length} steps), so {pct:,} schedules would have missed it with at most "
+                f"{missed:.1e}; that holds for schedules of at most k steps in which no retry lowered a priority first "
+                f"({self.tally.demotions:,} did), and where nothing but who steps is chosen"
+            )
+        return said
 
     def setting(self, found: Found, edits: Sequence[str] = (), paths: Sequence[Path] = ()) -> Setting:
         """The setting of a failure: what its batch left out is left out."""
@@ -338,7 +377,7 @@ def run_campaign(
     `edits`: what made the design out of the shipped one of its name. An interrupted campaign tells what it has.
     """
     work = Work(instance, orders)
-    for batch in range(min(BASELINE_EVERY, -(-orders.schedules // BATCH))):
+    for batch in range(min(BASELINE_EVERY, -(-orders.schedules // orders.batch))):
         work.sampler(orders.strategy_of(batch)).run(1)  # compiles, and finds mistakes, before anybody else is started
     if orders.workers == 1:
         return _alone(work, progress)
@@ -357,7 +396,7 @@ def _alone(work: Work, progress: Progress) -> Campaign:
                 stopped = _why(orders, enough)
                 break
     except KeyboardInterrupt:
-        stopped = "interrupted"
+        stopped = "an interrupt"
     return Campaign(work.instance, orders, tally, time.perf_counter() - started, stopped)
 
 
@@ -384,7 +423,7 @@ def _together(
                     stopped = _why(orders, enough)
                     break
         except KeyboardInterrupt:
-            stopped = "interrupted"
+            stopped = "an interrupt"
         finally:
             stop.set()
             for future in running:

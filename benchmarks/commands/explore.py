@@ -3,7 +3,6 @@
 import re
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ from gmembench.benchmarks.commands import options
 from gmembench.benchmarks.commands.edits import Ordered, edit_options, edits_in_order
 
 if TYPE_CHECKING:
+    from gmembench.core.drivers.sampling import Strategy
     from gmembench.inject.answer import Answer
-    from gmembench.inject.sampled import Sum
+    from gmembench.inject.campaign import Tally
 
 UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
@@ -52,6 +52,9 @@ def number_of_bytes(ctx: click.Context, param: click.Parameter, value: str) -> i
 )
 @click.option("--schedules", metavar="N", type=click.IntRange(1), help="How many by PCT. Default: 1000000.")
 @click.option("--workers", metavar="N", type=click.IntRange(1), default=1, help="Processes that make schedules.")
+@click.option("--swarm/--no-swarm", default=True, help="Every other batch of schedules leaves out events. The default.")
+@click.option("--failures", metavar="N", type=click.IntRange(1), default=1, help="End after N different failures.")
+@click.option("--corpus", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Keep failures here.")
 @click.option("--order", type=click.Choice(["breadth", "depth"]), default="breadth", help="Of the exhaustive search.")
 @click.option("--no-reduction", "unreduced", metavar="NAME", multiple=True, help="Search without it. Repeatable.")
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), default=0, help="Of random choices and probabilities.")
@@ -83,6 +86,9 @@ def explore(
     depth: int | None,
     schedules: int | None,
     workers: int,
+    swarm: bool,
+    failures: int,
+    corpus: Path | None,
     order: str,
     unreduced: tuple[str, ...],
     seed: int,
@@ -97,9 +103,10 @@ def explore(
 ) -> int:
     """Explore who may step when, in a small world, and judge every state by the invariants.
 
-    Exit code 0: it holds, or nothing was found; 1: a violation, shrunk, with a line that replays it;
-    4: stopped at a bound before a verdict. A violation that the design is known for is one too: the
-    answer says that it is known. Edits are made in the order in which they are given.
+    Exit code 0: it holds, or nothing was found; 1: a violation, shrunk, with a line that replays it,
+    or schedules that never saw a state which must be seen; 4: stopped at a bound before a verdict. A
+    violation that the design is known for is one too: the answer says that it is known. Edits are made
+    in the order in which they are given.
 
     \b
     Example:
@@ -114,12 +121,12 @@ def explore(
     words = Words(design, scenario, hardware, plan, edits_in_order(ctx, edits), ignore, seed, paths)
     question, most_seconds = ask(words), float("inf") if seconds is None else seconds
     if sampled:
-        from gmembench.inject.campaign import Campaign
-        from gmembench.inject.sampled import Way, answer_of
+        from gmembench.inject.campaign import Orders
+        from gmembench.inject.chance import by_chance
 
-        way = Way("random" if depth is None else "pct", depth or 1, seed)
-        campaign = Campaign(words, way, sampled, Progress().tell)
-        answer = answer_of(question, way, campaign.run(workers, most_seconds), campaign.stopped)
+        strategy: Strategy = "random" if depth is None else "pct"
+        orders = Orders(sampled, most_seconds, strategy, depth or 1, seed, workers, failures, swarm)
+        answer = by_chance(question, orders, progress=Progress().tell, corpus=corpus).answer
     else:
         from gmembench.inject.answer import Limits, exhaustively
 
@@ -149,18 +156,16 @@ class Progress:
     """How far schedules are, on standard error: a line that is written over on a terminal, else one now and then."""
 
     def __init__(self) -> None:
-        self.terminal, self.started = sys.stderr.isatty(), time.monotonic()
-        self.last = self.started
+        self.terminal, self.last = sys.stderr.isatty(), 0.0
 
-    def tell(self, made: "Sum") -> None:
+    def tell(self, tally: "Tally", seconds: float) -> None:
         """Say it, if it was silent long enough."""
-        now = time.monotonic()
-        if now - self.last < (TERMINAL_SECONDS if self.terminal else LINES_SECONDS):
+        if seconds - self.last < (TERMINAL_SECONDS if self.terminal else LINES_SECONDS):
             return
-        self.last = now
-        seen = f", {sum(made.seen.values())} of {len(made.seen)} states seen" if made.seen else ""
-        rate = made.schedules / (now - self.started)
-        text = f"{made.schedules:,} schedules, {rate:,.0f} a second, {made.rows_run} rows ran{seen}"
+        self.last = seconds
+        seen = f", {sum(tally.seen.values())} of {len(tally.seen)} states seen" if tally.seen else ""
+        rates = f"{tally.schedules / seconds:,.0f} schedules/s, {tally.steps / seconds / 1e6:.1f} M steps/s"
+        text = f"{tally.schedules:,} schedules, {rates}, {len(tally.taken)} branches taken{seen}"
         print(f"\r\x1b[K{text}\r" if self.terminal else text, end="" if self.terminal else "\n", file=sys.stderr)
 
 

@@ -93,12 +93,11 @@ def make_ready(random: np.ndarray) -> None:
 
 
 @inlined_part
-def draw(random: np.ndarray, bound: int) -> int:
+def draw(random: np.ndarray, bound: int) -> Word:
     """A number from 0 to bound - 1."""
     ready = random[READY]
     make_ready(random)
-    drawn: Word = np.int64(high_product(ready, np.uint64(bound)))
-    return drawn
+    return np.int64(high_product(ready, np.uint64(bound)))
 
 
 @inlined_part
@@ -260,7 +259,7 @@ def sample_on(
                         continue
                     tried |= 1 << number
                 while left > 0:
-                    picked = draw(random, left)
+                    picked: Word = draw(random, left)
                     choice = moves[picked]
                     a = actor(w, choice >> CHOICE_SHIFT)
                     begins = a["row"] == IDLE

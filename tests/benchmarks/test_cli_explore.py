@@ -14,9 +14,7 @@ from tiny_world import TINY
 
 from gmembench.benchmarks.commands.edits import ORDER, Ordered, edit_options, edits_in_order
 from gmembench.benchmarks.commands.explore import number_of_bytes
-from gmembench.inject.campaign import Campaign
 from gmembench.inject.question import Words, ask, setting_named
-from gmembench.inject.sampled import Way, answer_of
 from gmembench.inject.schedule import read_line
 
 COMMAND = [sys.executable, "-P", "-m", "gmembench", "explore"]
@@ -163,24 +161,6 @@ def test_pct_finds_the_bug_and_shrinks_it() -> None:
     assert (done.returncode, answer["invariant"]) == (1, "UAF-MAP")
     assert answer["switches"] == 2
     assert answer["replay"] == bug()[1]["replay"]
-
-
-def test_the_number_of_processes_changes_nothing() -> None:
-    """The failing schedule of the lowest number is the answer, and what came behind it does not count."""
-    words, way = Words(plan=BUG), Way("pct", 3, 1)
-    sums = [Campaign(words, way, 400).run(workers) for workers in (1, 2)]
-    told = [(s.schedules, s.steps, s.rows_run, s.seen, s.failure and s.failure.choices) for s in sums]
-    assert told[0] == told[1]
-    assert sums[0].failure is not None
-
-
-def test_time_stops_schedules() -> None:
-    """What was made by then is told, and why there are no more."""
-    campaign = Campaign(Words(plan=BUG), Way("random", 1, 1), 1_000_000_000)
-    made = campaign.run(seconds=0.2)
-    assert 0 < made.schedules < 1_000_000_000
-    assert campaign.stopped == "0.2 seconds"
-    assert "Stopped after 0.2 seconds" in answer_of(ask(Words(plan=BUG)), campaign.way, made, campaign.stopped).claim
 
 
 BAD = [

@@ -7,18 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from gmembench.benchmarks.cli import command_line
-from gmembench.inject import campaign
 from gmembench.inject.corpus import corpus
 from gmembench.inject.failure import read_failure
 from gmembench.inject.replay import replay
 
 STUCK = ("--design", "guest-memfd", "--scenario", "convert-vs-convert", "--without", "convert.unlock_slots")
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interpreted schedules are slow."""
-    monkeypatch.setattr(campaign, "BATCH", 4)
 
 
 def explore(*words: str) -> tuple[int, dict[str, object]]:
@@ -28,7 +21,7 @@ def explore(*words: str) -> tuple[int, dict[str, object]]:
     return done.return_value, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("way", [("--random", "8"), ("--pct", "2", "--random", "8")])
+@pytest.mark.parametrize("way", [("--random", "8"), ("--pct", "2", "--schedules", "8")])
 def test_a_failure_is_shrunk_kept_and_replayed(way: tuple[str, ...], tmp_path: Path) -> None:
     """Exit code 1, the invariant, a line to paste, and a file in the corpus that replays."""
     code, answer = explore(*STUCK, *way, "--corpus", str(tmp_path / "corpus"))
@@ -50,10 +43,3 @@ def test_a_state_that_was_never_seen_fails() -> None:
     seen = answer["sometimes"]["seen"]  # type: ignore[index]  # an object
     assert not all(seen.values())
     assert "Never seen" in str(answer["claim"])
-
-
-def test_exhaustive_and_random_exclude_each_other() -> None:
-    """One driver a run."""
-    done = CliRunner().invoke(command_line, ["explore", *STUCK, "--random", "8", "--exhaustive"])
-    assert done.exit_code == 2
-    assert "choose one" in done.output
