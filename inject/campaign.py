@@ -42,6 +42,9 @@ BASELINE_EVERY = 4
 CONFIDENCE_RUNS = 3.0
 """A failure that shows with probability p or more is missed by 3/p runs with a probability of 5 % at most."""
 
+MUST_SEE = 100_000
+"""A campaign of so many schedules fails if it never sees a state that must be seen; a shorter one only says so."""
+
 SWARM_EVERY = 2
 """One of so many batches leaves something out."""
 
@@ -288,9 +291,14 @@ class Campaign:
         return tuple(item.name for item in self.instance.sometimes if not self.tally.seen.get(item.name, False))
 
     @property
+    def lacking(self) -> tuple[str, ...]:
+        """States for which it fails: they must be seen, nothing was found, and there were schedules enough."""
+        return self.unseen if self.tally.schedules >= MUST_SEE and not self.found else ()
+
+    @property
     def failed(self) -> bool:
         """Whether something was found, or what must be seen was not: then nothing found means nothing."""
-        return bool(self.found or self.unseen)
+        return bool(self.found or self.lacking)
 
     @cached_property
     def rows(self) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def by_chance(
         violation=done.found[0].violation if done.found else None,
         seen={item.name: item.name not in done.unseen for item in question.instance.sometimes},
         failure=failures[0] if failures else None,
-        lacking=() if done.found else done.unseen,
+        lacking=done.lacking,
     )
     return Campaigned(done, answer, tuple(path for path in kept if path is not None))
 

@@ -104,8 +104,8 @@ def explore(
     """Explore who may step when, in a small world, and judge every state by the invariants.
 
     Exit code 0: it holds, or nothing was found; 1: a violation, shrunk, with a line that replays it,
-    or schedules that never saw a state which must be seen; 4: stopped at a bound before a verdict. A
-    violation that the design is known for is one too: the answer says that it is known. Edits are made
+    or 100,000 schedules that never saw a state which must be seen; 4: stopped at a bound before a verdict.
+    A violation that the design is known for is one too: the answer says that it is known. Edits are made
     in the order in which they are given.
 
     \b

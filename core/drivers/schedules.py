@@ -259,7 +259,7 @@ def sample_on(
                         continue
                     tried |= 1 << number
                 while left > 0:
-                    picked: Word = draw(random, left)
+                    picked: int = draw(random, left)
                     choice = moves[picked]
                     a = actor(w, choice >> CHOICE_SHIFT)
                     begins = a["row"] == IDLE

@@ -150,13 +150,16 @@ def test_what_is_left_out_does_not_run() -> None:
     assert same.steps == less.steps
 
 
-def test_a_state_that_is_never_seen_fails_the_campaign() -> None:
-    """It is named."""
+def test_a_state_that_is_never_seen_fails_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named; a run too short to be a campaign only says so."""
+    monkeypatch.setattr(campaign, "MUST_SEE", 4)
     impossible = Sometimes("everybody is everywhere", needs=((1, (0,)), (1, (1,))))
     done = run_campaign(replace(sound(), sometimes=(impossible,)), orders(schedules=4))
     assert done.verdict == "not-found"
     assert done.failed
-    assert done.unseen == ("everybody is everywhere",)
+    assert done.lacking == ("everybody is everywhere",)
+    short = run_campaign(done.instance, orders(schedules=3))
+    assert (short.failed, short.unseen) == (False, done.lacking)
     assert "everybody is everywhere" in done.claim
 
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from gmembench.benchmarks.cli import command_line
+from gmembench.inject import campaign
 from gmembench.inject.corpus import corpus
 from gmembench.inject.failure import read_failure
 from gmembench.inject.replay import replay
@@ -34,10 +35,12 @@ def test_a_failure_is_shrunk_kept_and_replayed(way: tuple[str, ...], tmp_path: P
     assert again.found is not None
 
 
-def test_a_state_that_was_never_seen_fails() -> None:
-    """A handful of schedules sees little: exit code 1, though nothing was found."""
+@pytest.mark.parametrize(("enough", "fails"), [(2, 1), (3, 0)])
+def test_states_that_were_never_seen_fail_a_campaign(enough: int, fails: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1, though nothing was found; a handful of schedules only says so."""
+    monkeypatch.setattr(campaign, "MUST_SEE", enough)
     code, answer = explore("--design", "guest-memfd", "--scenario", "fault-vs-punch", "--random", "2")
-    assert (code, answer["verdict"]) == (1, "not-found")
+    assert (code, answer["verdict"]) == (fails, "not-found")
     assert answer["schedules"] == 2
     assert answer["transitions"] > 100  # type: ignore[operator]  # a number
     seen = answer["sometimes"]["seen"]  # type: ignore[index]  # an object
