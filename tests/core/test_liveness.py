@@ -10,7 +10,9 @@ from small_worlds import ALL_DESIGNS, code_of, geometry
 
 from gmembench.core.catalog import load_hardware
 from gmembench.core.drivers.stepper import Stepper
+from gmembench.core.jit import INTERPRETED
 from gmembench.core.judges import Panel
+from gmembench.core.layouts import UNSIGNED
 from gmembench.core.liveness import (
     ALWAYS,
     IDLE,
@@ -27,6 +29,8 @@ from gmembench.core.programs import Code, assemble
 
 HARDWARE = load_hardware()
 CASES = [(d, h) for d in ALL_DESIGNS for h in HARDWARE if h not in ALL_DESIGNS[d].not_on]
+if INTERPRETED:
+    CASES = [("guest-memfd", "none"), ("guest-memfd", "snp"), ("fd-restricted", "tdx")]  # compiled runs have them all
 JUNK = (-1, 0, 1, 2, 3, 7, 100)
 
 
@@ -50,7 +54,8 @@ class Scrambler:
         """Write the junk."""
         for number, a in enumerate(stepper.world.arrays["actors"]):
             for register in np.flatnonzero(~self.live[at(stepper.code, stepper.next_row(number))]):
-                a[REGISTERS[register]] = self.rng.choice(JUNK)
+                junk = self.rng.choice(JUNK)
+                a[REGISTERS[register]] = abs(junk) if REGISTERS[register] in UNSIGNED else junk
                 self.written += 1
 
     def run(self, code: Code, seed: int, **how: Any) -> Stepper:
