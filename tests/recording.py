@@ -12,7 +12,7 @@ from gmembench.core.footprints.kinds import HEADER_KIND, SELF
 from gmembench.core.layouts import Layout
 from gmembench.core.steps import table
 from gmembench.core.steps.registry import all_steps
-from gmembench.core.world import LAYOUTS, actor, head
+from gmembench.core.world import LAYOUTS, actor, small_head
 
 
 def kinds_of(layout: Layout) -> dict[int, str]:
@@ -65,8 +65,8 @@ class Notes:
         return {row: Seen(_names(reads), _names(writes)) for row, (reads, writes) in self.rows.items()}
 
     def watch(self, name: str, when: str, buffer: np.ndarray, judge: Any, kinds: tuple[Any, ...]) -> None:
-        """Ask a rule about a world, of its first actor."""
-        w = head(buffer)
+        """Ask a rule about a small world, of its first actor."""
+        w = small_head(buffer)
         a = actor(w, 0)
         a.kind = SELF  # type: ignore[attr-defined]  # a NotingView while this records
         self.begin(0)
