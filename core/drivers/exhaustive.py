@@ -34,6 +34,7 @@ from gmembench.core.drivers.search import (
     search_on,
 )
 from gmembench.core.drivers.stepper import Stepper
+from gmembench.core.drivers.symmetry import Symmetry
 from gmembench.core.invariant import WHENS
 from gmembench.core.jit import kernel
 from gmembench.core.judges import SHIPPED, Violation, violation_of
@@ -107,8 +108,12 @@ def _first_fingerprint(buffer: np.ndarray, at: int, keys: np.ndarray, table: np.
     return find_or_insert(table, fingerprint(small_head(buffer), at, keys))
 
 
-REDUCTIONS = ("order",)
-"""Names of the reductions. "order": partial order, by what rows read and write."""
+REDUCTIONS = ("order", "vcpus")
+"""Names of the reductions. "order": partial order, by what rows read and write. "vcpus": symmetry of actors that do the
+same, vCPUs and host threads."""
+
+
+NO_TWINS = np.zeros((0, 2), np.int64)
 
 
 class Explorer:
@@ -149,6 +154,8 @@ class Explorer:
         self.reductions = reductions
         self.order = PartialOrder(p)
         self.partial = int("order" in reductions and self.order.applies)
+        self.symmetry = Symmetry(p)
+        self.symmetric = "vcpus" in reductions and self.symmetry.applies
         self.prints = np.zeros(ROOM, np.uint64)
         _first_fingerprint(buffer, SMALL.state_at, self.keys, self.table)
         self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
@@ -243,6 +250,10 @@ class Explorer:
                 self.order.future,
                 self.order.rest,
                 self.order.alone_rows,
+                self.symmetry.twins if self.symmetric else NO_TWINS,
+                self.symmetry.begins,
+                self.symmetry.compared,
+                self.symmetry.was,
                 SMALL.state_at,
                 int(p.instance.timer),
                 self.partial,
@@ -301,27 +312,35 @@ class Explorer:
             path.append(int(self.choices[state]))
             state = int(self.parents[state])
         path.reverse()
-        if self.partial:
-            path = self._with_rows_alone(path)
+        if self.partial or self.symmetric:
+            path = self._in_full(path)
         return tuple((c >> CHOICE_SHIFT, c & KIND_MASK) for c in path)
 
-    def _with_rows_alone(self, path: list[int]) -> list[int]:
-        stepper, order, found = Stepper.of(self.prepared.instance), self.order, []
-        following = [-1, *path]  # -1: rows may go on alone from the very first state
-        for choice in following:
-            if choice >= 0:
-                stepper.take(choice >> CHOICE_SHIFT, choice & KIND_MASK)
-                found.append(choice)
-            while stepper.violation is None:
-                p, o = stepper.prepared, order
-                number = next_alone(
-                    stepper.world.buffer, p.ends, p.flags, o.reads, o.writes, o.holds, o.future, o.rest, o.alone_rows
-                )
-                if number < 0:
-                    break
+    def _in_full(self, path: list[int]) -> list[int]:
+        """A path of the search as one of the instance: with the rows that went on alone, and actors by their own names.
+
+        The search's own states are made once more. `names`: by number there, which actor it is in the instance.
+        """
+        stepper, found = Stepper.of(self.prepared.instance), list[int]()
+        names = np.arange(self.prepared.actors)
+        for choice in path:
+            stepper.take(choice >> CHOICE_SHIFT, choice & KIND_MASK)
+            found.append(int(names[choice >> CHOICE_SHIFT]) << CHOICE_SHIFT | choice & KIND_MASK)
+            while self.partial and stepper.violation is None and (number := self._next_alone(stepper)) >= 0:
                 stepper.take(number)
-                found.append(number << CHOICE_SHIFT)
+                found.append(int(names[number]) << CHOICE_SHIFT)
+            if self.symmetric:
+                names = names[self.symmetry.sort(stepper.world.buffer)]
         return found
+
+    def _next_alone(self, stepper: Stepper) -> int:
+        """The actor whose row goes on alone where a stepper stands; -1 if there is none."""
+        p, o = stepper.prepared, self.order
+        return int(
+            next_alone(
+                stepper.world.buffer, p.ends, p.flags, o.reads, o.writes, o.holds, o.future, o.rest, o.alone_rows
+            )
+        )
 
     def _violation(self) -> Violation:
         s = self.search[0]
@@ -341,7 +360,7 @@ class Explorer:
             int(s["moves"]),
             seconds,
             int(s["finished"]),
-            tuple(name for name, used in (("order", self.partial),) if used),
+            tuple(name for name, used in zip(REDUCTIONS, (self.partial, self.symmetric), strict=True) if used),
             stopped,
             self.table.nbytes,
             self.other_bytes,

@@ -19,6 +19,7 @@ from gmembench.core.drivers.moves import (
     make_move,
     settle,
 )
+from gmembench.core.drivers.symmetry import sort_actors
 from gmembench.core.drivers.watching import watch
 from gmembench.core.jit import LANES, OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
@@ -264,6 +265,10 @@ def search_on(
     future: np.ndarray,
     rest: np.ndarray,
     alone_rows: np.ndarray,
+    twins: np.ndarray,
+    begins: np.ndarray,
+    compared: np.ndarray,
+    was: np.ndarray,
     state_at: int,
     timer: int,
     partial: int,
@@ -345,6 +350,7 @@ def search_on(
                     if s["found"] != 0:
                         note_failure(s, origin, choice)
                         return FAILED
+                sort_actors(v, twins, begins, compared, was)
                 made[count, 0] = origin
                 made[count, 1] = choice
                 made[count, 2] = mask
