@@ -341,6 +341,13 @@ FINDINGS = (
         ("none", "tdx", "snp"),
     ),
     Finding(
+        "STALE-TLB",
+        "Until the callback for a fallocate the guest goes on using the shared copy of a gfn that is private already.",
+        "V0 writes gfn 0, shared; H converts it; when its page is there V0 uses the entry that it has.",
+        "notify_populate at the end of shmem_fallocate (v5 04/13)",
+        ("none", "tdx", "snp"),
+    ),
+    Finding(
         "HUGE",
         "Until the callback a huge shared entry covers gfns that are private already.",
         "a region mapped huge from the VMA; H converts one gfn of it: its page is added before the entry is zapped",

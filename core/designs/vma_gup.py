@@ -37,7 +37,11 @@ GUP = (
     row("gup.lock_mmap", step="mm.lock_mmap"),
     row("gup.find_vma", {"none": "X_refused", "mismatch": "X_mismatch"}, step="vgup.find_vma"),
     row("gup.walk", {"absent": "L_in", "migrating": "gup.walk", "other": "gup.read_entry"}, step="vgup.walk"),
-    row("gup.check_page_guest", {"guest_page": "L_ref", "refused": "X_refused"}, step="vgup.check_page_guest"),
+    row(
+        "gup.check_page_guest",
+        {"again": "gup.walk", "guest_page": "L_ref", "refused": "X_refused"},
+        step="vgup.check_page_guest",
+    ),
     row("gup.check_protnone", {"protnone": "gup.mig.L_hint"}, step="vgup.check_protnone"),
     row("gup.take_ref", {"again": "gup.walk"}, at="L_ref"),
     row("gup.unlock_mmap", {"next": "L_got"}, step="mm.unlock_mmap"),

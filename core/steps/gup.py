@@ -110,8 +110,11 @@ def set_swapped_pte(w: Record, a: Record, r: Record) -> int:
 
 @step("mm", "refcount", "try_grab_folio")
 def take_ref(w: Record, a: Record, r: Record) -> int:
-    """Take a reference to the page; look again if it went since the walk: both are one under the PTE's lock."""
-    if host_pfn(w, a["gfn"]) == 0:
+    """Take a reference to the page; look again if it went since the walk: both are one under the PTE's lock.
+
+    It went too if it is about to move: a migration entry gives no page.
+    """
+    if host_pfn(w, a["gfn"]) == 0 or hpte_state(w, a["gfn"]) == HPTE_MIGRATION:
         return AGAIN
     a["pfn"] = host_pfn(w, a["gfn"])
     h = page(w, block_head(w, a["pfn"]))

@@ -103,8 +103,11 @@ def walk(w: Record, a: Record, r: Record) -> int:
 def check_page_guest(w: Record, a: Record, r: Record) -> int:
     """A guest page is given with FOLL_GUEST only, which KVM sets for private accesses; else it is -EFAULT.
 
-    Before the test for a NUMA hint: the entry of a guest page is always PROT_NONE.
+    Before the test for a NUMA hint: the entry of a guest page is always PROT_NONE. Where the page went since the walk
+    it looks again: another thread may fault in a guest page, and both are one under the PTE's lock.
     """
+    if host_pfn(w, a["gfn"]) == 0:
+        return AGAIN
     if page(w, host_pfn(w, a["gfn"]))["flags"] & PG_GUEST == 0:
         return NEXT
     return GUEST_PAGE if a["is_private"] != 0 else REFUSED
