@@ -11,7 +11,7 @@ from pathlib import Path
 from gmembench.benchmarks.design_costs import CostRow, cost_rows, state_bytes
 from gmembench.core.catalog import load_designs
 from gmembench.core.operations import PROGRAMS
-from gmembench.core.programs import Design, Program, Row, steps_by_name
+from gmembench.core.programs import Design, Finding, Program, Row, steps_by_name
 from gmembench.core.touchpoints import FAULT_PATH, touchpoints
 
 COMMAND = "python -m gmembench.benchmarks.design_pages docs/designs"
@@ -117,10 +117,15 @@ def _programs(design: Design, designs: Mapping[str, Design]) -> list[str]:
     return lines
 
 
+def _broken(finding: Finding) -> str:
+    told = finding.invariant or "costs only"
+    return f"{told}, then {', '.join(finding.then)}" if finding.then else told
+
+
 def _findings(design: Design) -> list[str]:
     if not design.findings:
         return ["Nothing is known that goes wrong with the rows above, within what the model can say.", ""]
-    rows = ((f.invariant or "costs only", f.what, f.scenario, ", ".join(f.hardware), f.source) for f in design.findings)
+    rows = ((_broken(f), f.what, f.scenario, ", ".join(f.hardware), f.source) for f in design.findings)
     return _table(("invariant", "what", "how", "hardware", "source"), rows)
 
 

@@ -246,7 +246,7 @@ class Finding:
 
     `invariant`: which one does not hold; "" if none is broken and it only costs. `scenario`: where it is seen,
     actor by actor. `source`: the kernel function, mail or paper that says so, or "inference". `hardware`: kinds
-    on which it is seen.
+    on which it is seen. `then`: other invariants that the same thing breaks, at once or if everybody goes on after it.
     """
 
     invariant: str
@@ -254,6 +254,7 @@ class Finding:
     scenario: str
     source: str
     hardware: tuple[str, ...] = ("none",)
+    then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

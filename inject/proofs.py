@@ -2,7 +2,8 @@
 
 A cell is a scenario, a design and a hardware. Its design ships with findings; a cell that shows one is explored again
 without that invariant, until nothing else breaks: so what is found is the whole of what the cell can show, one
-invariant at a time, and the counts are those of a search that came to its end.
+invariant at a time, and the counts are those of a search that came to its end. It goes on after what was broken, so
+that it meets what breaks in turn: a finding names that as `then`.
 """
 
 import time
@@ -12,7 +13,7 @@ from dataclasses import replace
 import msgspec
 
 from gmembench.core.catalog import load_designs, load_hardware
-from gmembench.core.drivers.exhaustive import explore
+from gmembench.core.drivers.exhaustive import REDUCTIONS, explore
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.judges import Panel
 from gmembench.core.programs import Design, Hardware
@@ -77,7 +78,8 @@ def cells(scenarios: Mapping[str, Scenario] | None = None) -> Iterator[tuple[str
 
 def shipped_findings(design: Design, hardware: Hardware) -> frozenset[str]:
     """Invariants that a design is known to break on a hardware."""
-    return frozenset(f.invariant for f in design.findings if f.invariant and hardware.name in f.hardware)
+    here = [f for f in design.findings if hardware.name in f.hardware]
+    return frozenset(name for f in here for name in (f.invariant, *f.then) if name)
 
 
 def without(instance: Instance, invariants: Sequence[str]) -> Instance:
@@ -86,8 +88,16 @@ def without(instance: Instance, invariants: Sequence[str]) -> Instance:
     return replace(instance, panel=Panel(kept))
 
 
-def prove(scenario: str, design: str, hardware: str, *, seconds: float = SECONDS, states: int = 1 << 31) -> Proof:
-    """Explore a cell to its end. `seconds`, `states`: of one search."""
+def prove(
+    scenario: str,
+    design: str,
+    hardware: str,
+    *,
+    reductions: tuple[str, ...] = REDUCTIONS,
+    seconds: float = SECONDS,
+    states: int = 1 << 31,
+) -> Proof:
+    """Explore a cell to its end. `seconds`, `states`: at most, of one search."""
     asked, kind = load_designs()[design], load_hardware()[hardware]
     instance = instance_of(load_scenarios()[scenario], asked, kind)
     shown: list[Shown] = []
@@ -95,7 +105,7 @@ def prove(scenario: str, design: str, hardware: str, *, seconds: float = SECONDS
     while True:
         judged = without(instance, [s.invariant for s in shown])
         stuck = judged.panel.judges_stuck
-        e = explore(judged, live=stuck, stuck=stuck, seconds=seconds, states=states)
+        e = explore(judged, live=stuck, stuck=stuck, reductions=reductions, seconds=seconds, states=states)
         if e.violation is None:
             break
         shown.append(Shown(e.violation.invariant, len(e.choices)))

@@ -200,6 +200,7 @@ FINDINGS = (
         "inference from restrictedmem_punch_hole of v10, which hands the range on as it is; the same shape as"
         " 9129633d568e in attributes",
         ("none", "snp"),
+        then=("ALIAS", "STALE-TLB", "LIVE"),
     ),
     Finding(
         "HW",
@@ -208,6 +209,7 @@ FINDINGS = (
         "2M folio, private, touched by V0; H punches one page of it.",
         "c72ceafbd12c (mm: Introduce AS_INACCESSIBLE for encrypted/confidential memory), which stopped just that",
         ("snp", "tdx"),
+        then=("LEAK-H",),
     ),
     Finding(
         "OBJ",

@@ -11,11 +11,19 @@ from gmembench.inject.proofs import QUICK_SECONDS, SECONDS, Proof, cells, prove,
 PROOFS = read_proofs(Path(__file__).parents[1] / "data" / "proofs.json")
 DESIGNS, HARDWARE = load_designs(), load_hardware()
 
+WITHOUT_REDUCTION_STATES = 20_000
+"""Cells with fewer states are explored without reductions too."""
+
+
+def name_of(proof: Proof) -> str:
+    """A cell as one word."""
+    return "/".join(proof.cell)
+
 
 def cases() -> list[object]:
     """Cells; those that take long are marked."""
     marks = {cell: [pytest.mark.proofs] if p.seconds >= QUICK_SECONDS else [] for cell, p in PROOFS.items()}
-    return [pytest.param(p, id="/".join(cell), marks=marks[cell]) for cell, p in PROOFS.items()]
+    return [pytest.param(p, id=name_of(p), marks=marks[cell]) for cell, p in PROOFS.items()]
 
 
 def test_every_cell_is_recorded() -> None:
@@ -27,6 +35,20 @@ def test_every_cell_is_recorded() -> None:
 def test_a_cell(proof: Proof) -> None:
     """The search comes to the counts, the findings and the unseen states that are recorded."""
     assert prove(*proof.cell).counts == proof.counts
+
+
+def invariants(proof: Proof) -> tuple[str, ...]:
+    """What a proof shows."""
+    return tuple(shown.invariant for shown in proof.shown)
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("proof", [p for p in PROOFS.values() if p.states < WITHOUT_REDUCTION_STATES], ids=name_of)
+def test_without_reductions_it_is_the_same(proof: Proof) -> None:
+    """All states, explored one by one, show the same findings, and what must be seen."""
+    plain = prove(*proof.cell, reductions=())
+    assert (plain.verdict, invariants(plain), plain.unseen) == (proof.verdict, invariants(proof), proof.unseen)
+    assert plain.states >= proof.states
 
 
 @pytest.mark.parametrize("cell", PROOFS, ids="/".join)
