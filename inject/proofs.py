@@ -27,7 +27,7 @@ QUICK_SECONDS = 2.0
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A finding as a cell shows it. `choices`: how many the shortest schedule has that breaks the invariant."""
+    """A finding as a cell shows it. `choices`: how many the schedule has that was found first."""
 
     invariant: str
     choices: int
