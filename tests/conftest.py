@@ -1,16 +1,29 @@
-"""What tests of several folders share."""
+"""What tests of several folders share, and how many examples hypothesis tries."""
 
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # naive, small_worlds.py, consistency.py
+
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "gmembench-hypothesis"))
+
+SLOW_BUT_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "compiled", max_examples=80, deadline=None, derandomize=True, suppress_health_check=SLOW_BUT_FINE
+)
+settings.register_profile(
+    "interpreted", max_examples=25, deadline=None, derandomize=True, suppress_health_check=SLOW_BUT_FINE
+)
+settings.load_profile("interpreted" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "compiled")
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmarks", "core", "inject", "reports", "gmembench")
