@@ -13,6 +13,7 @@ import numpy as np
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.jit import inlined_part, kernel, load_word, store_word
+from gmembench.core.operations import PROGRAM_NUMBER
 from gmembench.core.views import Record
 from gmembench.core.world import CONSUMER_NONE, actor, consumer, file, page, small_head, tlb
 
@@ -206,7 +207,7 @@ class Symmetry:
             bytes_compared[actors.dtype.fields[name][1]] = 0  # type: ignore[index]
         self.compared = bytes_compared.view(np.uint64)
         self.was = np.arange(len(actors))
-        named = names_actors(prepared.instance)
+        named = names_actors(prepared.instance) or PROGRAM_NUMBER["vmsa_load"] in prepared.programs
         pairs = [] if named else [pair for pair in combinations(range(len(actors)), 2) if self._twins(*pair)]
         self.twins = np.array(pairs, np.int64).reshape(-1, 2)
 

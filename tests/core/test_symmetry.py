@@ -19,6 +19,7 @@ from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.drivers.symmetry import HOLDERS, Symmetry
 from gmembench.core.jit import INTERPRETED
+from gmembench.core.operations import PROGRAM_NUMBER
 from gmembench.core.outcomes import NEXT
 from gmembench.core.programs import assemble
 from gmembench.core.world import CONSUMER_PIN_SHORT, SMALL
@@ -63,6 +64,9 @@ def test_exchanged_actors_do_the_same(design: str, hardware: str) -> None:
     for seed in range(1 if INTERPRETED else 10):
         one, other = (Stepper.of(alike(design, hardware, seed)) for _ in range(2))
         twins, rng = Symmetry(one.prepared), random.Random(seed)
+        if PROGRAM_NUMBER["vmsa_load"] in one.prepared.programs:
+            assert not twins.applies
+            continue
         assert twins.twins.tolist() == [[V0, V1], [H0, H1]]
         for _ in range(CHOICES):
             options = one.options()
