@@ -64,7 +64,7 @@ def test_the_answer_has_every_key() -> None:
     answer = bug()[1]
     assert answer.keys() >= {*ALWAYS, "replay"}
     assert answer["schedules"] is None
-    assert answer["transitions"] > answer["states"] > 1000
+    assert answer["transitions"] > answer["states"] > 500
 
 
 def test_steps_name_actor_row_and_operands() -> None:
