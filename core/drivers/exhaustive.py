@@ -182,7 +182,7 @@ class Explorer:
 
     def _grow_waiting(self) -> bool:
         old, s, room = self.waiting, self.search[0], len(self.waiting_ids)
-        if not self._fits(old.nbytes * 2):
+        if not self._fits(3 * old.nbytes + 3 * self.waiting_ids.nbytes):  # in order, and twice as many
             return False
         order = np.arange(s["first"], s["last"]) % room
         self.waiting = np.zeros(2 * len(old), np.uint64)
@@ -193,14 +193,14 @@ class Explorer:
         return True
 
     def _grow_links(self) -> bool:
-        if not self._fits(self.parents.nbytes + self.choices.nbytes):
+        if not self._fits(2 * (self.parents.nbytes + self.choices.nbytes)):  # the old ones stay meanwhile
             return False
         self.parents = np.concatenate([self.parents, np.zeros_like(self.parents)])
         self.choices = np.concatenate([self.choices, np.zeros_like(self.choices)])
         return True
 
     def _grow_edges(self) -> bool:
-        if not self._fits(self.edges.nbytes):
+        if not self._fits(2 * self.edges.nbytes):  # the old ones stay meanwhile
             return False
         self.edges = np.concatenate([self.edges, np.zeros_like(self.edges)])
         return True

@@ -7,6 +7,8 @@ instead that a row that goes alone leads to a state not seen before refused nine
 after the move before them, and the states between are not kept.
 """
 
+import re
+
 import numpy as np
 
 from gmembench.core.drivers.instance import IDLE
@@ -94,7 +96,7 @@ class PartialOrder:
         there = np.broadcast_to(p.targets[None, :, :], leads)
         found = here | np.take_along_axis(p.watches.tags, there.reshape(len(here), -1) + 1, 1).reshape(leads).any(2)
         fields = [path for item in p.instance.sometimes for path, _, _ in item.fields]
-        shared = [f"{path.partition('[')[0].partition('.')[0]}.{path.rpartition('.')[2]}" for path in fields]
+        shared = [re.sub(r"\[\d+\]", "", path) for path in fields]  # frames[0].spte[1].bits -> frames.spte.bits
         watched = mask_of(name for name in shared if not name.startswith("actors."))
         found |= (self.writes & np.uint64(watched)) != 0
         for path in fields:
