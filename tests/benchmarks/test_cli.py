@@ -179,7 +179,7 @@ def test_a_step_names_the_designs_that_use_it() -> None:
     assert "none" in found["gmem.lock_folio"]["designs"]["guest-memfd"]
     assert "legacy-vma" not in found["gmem.lock_folio"]["designs"]
     assert {"legacy-vma", "guest-memfd"} <= set(found["fault.set_spte"]["designs"])
-    facts = {"name", "doc", "place", "nature", "function", "guards", "designs"}
+    facts = {"name", "doc", "place", "nature", "function", "guards", "designs", "reads", "writes"}
     assert all(set(row) == facts and row["function"] for row in found.values())
 
 
