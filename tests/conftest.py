@@ -18,7 +18,7 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempd
 
 SLOW_BUT_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile(
-    "compiled", max_examples=80, deadline=None, derandomize=True, suppress_health_check=SLOW_BUT_FINE
+    "compiled", max_examples=40, deadline=None, derandomize=True, suppress_health_check=SLOW_BUT_FINE
 )
 settings.register_profile(
     "interpreted", max_examples=25, deadline=None, derandomize=True, suppress_health_check=SLOW_BUT_FINE

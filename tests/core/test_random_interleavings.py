@@ -14,7 +14,7 @@ from gmembench.core.programs import assemble
 
 DESIGNS, HARDWARE = load_designs(), load_hardware()
 CASES = [(d, h) for d in DESIGNS for h in HARDWARE if h not in DESIGNS[d].not_on]
-SCHEDULES = int(os.environ.get("GMEMBENCH_INTERLEAVINGS", "2" if INTERPRETED else "40"))
+SCHEDULES = int(os.environ.get("GMEMBENCH_INTERLEAVINGS", "2" if INTERPRETED else "24"))
 
 
 WAYS: dict[str, dict[str, object]] = {

@@ -68,7 +68,7 @@ def test_writing_leaves_the_file_alone_in_its_folder(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_a_truncated_file_is_placed(data: st.DataObject) -> None:
     """Wherever it ends, the error names a byte of the file, at most one past its end."""
     whole = raw().rstrip()
@@ -79,7 +79,7 @@ def test_a_truncated_file_is_placed(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_a_flipped_bit_is_placed(data: st.DataObject) -> None:
     """The error names the kilobyte, or the byte at which JSON ends; only spaces at the end may change unnoticed."""
     whole = bytearray(raw())
