@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST, LARGEST = -128, 127
-"""What a signed field of the small layout holds."""
-
 UNSIGNED = ("result", "error")
 """Fields that are unsigned in the small layout: results beyond errnos are large, and none is negative."""
 
@@ -38,10 +35,6 @@ class Layout:
     header: np.dtype
     arrays: Mapping[str, np.dtype]
     state_at: int = 0
-
-    def record(self, name: str) -> np.dtype:
-        """The dtype of an array's elements."""
-        return self.arrays[name]
 
 
 def _small_field(form: np.dtype) -> Any:

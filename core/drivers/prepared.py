@@ -9,13 +9,13 @@ from gmembench.core.drivers.moves import MAY_EXIT, MAY_YIELD
 from gmembench.core.drivers.sequential import acknowledge_kicks, begin
 from gmembench.core.drivers.watching import Watches
 from gmembench.core.errors import UserError
+from gmembench.core.footprints.rows import targets_of
 from gmembench.core.jit import kernel
 from gmembench.core.liveness import REGISTERS, first_values, live_registers
 from gmembench.core.locations import masks_of
 from gmembench.core.operations import OPERATION, PROGRAMS
-from gmembench.core.outcomes import BLOCKED, NEXT, OUTCOMES
+from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.programs import Code
-from gmembench.core.rows import END
 from gmembench.core.steps.table import run_small, small_addresses
 from gmembench.core.world import SMALL, WIDE, World, actor, small_head
 
@@ -23,15 +23,6 @@ NO_OPERATIONS = np.zeros(0, OPERATION)
 
 MOST_STEPS = 1_000_000
 """No operation of a small world alone has as many."""
-
-
-def next_rows(code: Code) -> np.ndarray:
-    """i8 array (row, outcome) -> row that follows, or IDLE: targets that hold *next* too."""
-    targets = code.targets.astype(np.int64)
-    below = np.arange(1, len(code.rows) + 1)
-    targets[:, NEXT] = np.where(code.rows["jump"] == 0, below, targets[:, NEXT])
-    targets[targets == END] = IDLE
-    return targets
 
 
 def small_copy(world: World, events: int = 0) -> World:
@@ -76,7 +67,7 @@ class Prepared:
         self.world = self._world(World(instance.geometry) if world is None else world)
         self.rows = self._rows()
         self.taken = np.zeros((len(self.rows), len(OUTCOMES)), np.int64)
-        self.targets = next_rows(self.code)
+        self.targets = targets_of(self.code)
         self.entries = self.code.entries.astype(np.int64)
         self._run_first()
         self.operations, self.ends = self._scripts()
