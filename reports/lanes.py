@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from gmembench.reports import designs, formatting, theme
-from gmembench.reports.loading import NAME_PARTS, Results, cell_order
+from gmembench.reports.loading import Results, cell_order
+from gmembench.reports.schema import NAME_PARTS
 
 WIDTH_INCHES = 7.8
 _LANE_INCHES = 0.27

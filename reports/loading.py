@@ -12,20 +12,10 @@ from typing import Any
 import pandas as pd
 
 from gmembench.core.errors import UserError
-from gmembench.reports import designs, profiles
-from gmembench.reports.pyperf_file import WRITE_AGAIN, RawBenchmark, load_json, read_benchmarks
-
-SCHEMA = 1
-
-COUNTERS = (
-    "operations", "steps", "faults", "fault_steps", "conversions", "conversion_steps", "converted_gfns",
-    "retries", "flushes", "ipis", "zeroed_pages", "private_pages_peak", "shared_pages_peak",
-    "backing_pages_peak", "double_backed_pages_peak", "state_bytes", "state_bytes_per_gfn", "gfns",
-    "conversions_refused", "warns", "pinned_pages", "mappings_4k", "mappings_2m", "mappings_1g",
-)  # fmt: skip
-"""Counters of a cell, metadata `count.<name>`; each is a column of `Results.cells`."""
-
-NAME_PARTS = ("scenario", "design", "hardware", "page_size")
+from gmembench.reports import designs, profiles, schema
+from gmembench.reports.pyperf_file import WRITE_AGAIN, RawBenchmark, read_benchmarks
+from gmembench.reports.runs import listed_cells
+from gmembench.reports.schema import COUNTERS, NAME_PARTS
 
 _PAGE_SIZES = ("4K", "2M", "1G")
 
@@ -98,7 +88,7 @@ def load_results(paths: Sequence[Path]) -> Results:
     file_of: dict[str, str] = {}
     for path in paths:
         for raw in read_benchmarks(path):
-            name = _cell_name(raw)
+            name = schema.cell_name(raw)
             if name in cells:
                 raise UserError(f"the cell {name} is there twice", str(path), "report one result of each cell")
             cells[name], file_of[name] = raw, str(path)
@@ -119,7 +109,7 @@ def _results(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> R
         conformance={
             name: profiles.conformance(raw) for name, raw in cells.items() if "profile.conformance" in raw.metadata
         },
-        failed={name: cause for raw in cells.values() for name, cause in _listed(raw, "cells.failed", "cause")},
+        failed={name: cause for raw in cells.values() for name, cause in listed_cells(raw, "cells.failed", "cause")},
         files=_files(cells, file_of),
     )
 
@@ -138,19 +128,6 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _frame(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
-
-
-def _cell_name(raw: RawBenchmark) -> str:
-    if "gmembench.schema" not in raw.metadata:
-        raise UserError("this pyperf result is not of gmembench", raw.where, "give a file of gmembench run")
-    if raw.metadata["gmembench.schema"] != SCHEMA:
-        schema = str(raw.metadata["gmembench.schema"])[:20]
-        raise UserError(f"schema {schema} is not known", raw.where, f"this version reads schema {SCHEMA}")
-    if raw.metadata.get("gmembench.kind") not in ("counted", "measured"):
-        raise UserError("gmembench.kind is neither counted nor measured", raw.where, WRITE_AGAIN)
-    for part in NAME_PARTS:
-        profiles.text(raw, f"cell.{part}")
-    return profiles.text(raw, "name")
 
 
 def _cells(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> pd.DataFrame:
@@ -199,22 +176,13 @@ def _result_text(raw: RawBenchmark, program: str) -> str:
 def _not_applicable(cells: Mapping[str, RawBenchmark]) -> pd.DataFrame:
     found: dict[str, dict[str, str]] = {}
     for raw in cells.values():
-        for name, reason in _listed(raw, "cells.not_applicable", "reason"):
+        for name, reason in listed_cells(raw, "cells.not_applicable", "reason"):
             parts = name.rsplit("/", 3) if name.count("/") >= 3 else [name, "", "", ""]
             found[name] = {"cell": name, **dict(zip(NAME_PARTS, parts, strict=True)), "reason": reason}
     present = [record for name, record in found.items() if name not in cells]
     present.sort(key=cell_order)
     frame = pd.DataFrame(present, columns=["cell", *NAME_PARTS, "reason"])
     return frame.set_index("cell")
-
-
-def _listed(raw: RawBenchmark, key: str, text: str) -> list[tuple[str, str]]:
-    """Read a list of cells with a text for each; a file without the list has no such cells."""
-    try:
-        found = load_json(str(raw.metadata.get(key, "[]")))
-        return [(str(item["cell"]), str(item[text])) for item in found]
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{key} is not a list of cells", raw.where, WRITE_AGAIN) from None
 
 
 def _files(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -7,8 +7,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gmembench.reports import formatting
-from gmembench.reports.loading import NAME_PARTS, Results, cell_order, records
+from gmembench.reports.loading import Results, cell_order, records
 from gmembench.reports.measured import Distribution, distributions
+from gmembench.reports.schema import NAME_PARTS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from gmembench.reports import designs, formatting, theme
 from gmembench.reports.figure import Figure
-from gmembench.reports.loading import NAME_PARTS, Results, cell_order, records
+from gmembench.reports.loading import Results, cell_order, records
+from gmembench.reports.schema import NAME_PARTS
 
 _PANEL_INCHES = (3.55, 1.42)
 _PANELS_ACROSS = 3

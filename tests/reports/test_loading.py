@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import zstandard
 
 from gmembench.core.errors import UserError
+from gmembench.reports import pyperf_file
 from gmembench.reports.loading import load_results
 from gmembench.reports.pyperf_file import read_benchmarks
+from gmembench.reports.runs import read_run, read_table
 
 ResultFile = Callable[..., Path]
 
@@ -160,6 +163,21 @@ def too_large(path: Path) -> None:
     path.write_text(path.read_text().replace('"values":[', '"values":[1e999,', 1))
 
 
+def hopelessly_long(path: Path) -> None:
+    """Store a number that no float can hold."""
+    path.write_text(path.read_text().replace('"values":[', f'"values":[{"9" * 400},', 1))
+
+
+def many_values(path: Path) -> None:
+    """Store a million values in one process."""
+    edited(path, lambda document: document["benchmarks"][0]["runs"][0].update(values=[1.5] * 1_000_000))
+
+
+def mixed_units(path: Path) -> None:
+    """Give one process another unit than the others have."""
+    edited(path, lambda document: document["benchmarks"][0]["runs"][1].update(metadata={"unit": "byte"}))
+
+
 def binary(path: Path) -> None:
     """Make it a packed file."""
     path.write_bytes(b"\x1f\x8b\x08\x00\xff\xfe")
@@ -178,6 +196,11 @@ def binary(path: Path) -> None:
         (binary, "not UTF-8"),
         (not_a_number, "NaN is not a number"),
         (too_large, "not a positive number"),
+        (hopelessly_long, "not a positive number"),
+        (many_values, "1,000,015 values, more than 100,000"),
+        (mixed_units, "its unit is 'byte', that of others is 'second'"),
+        (set_common("unit", "byte"), "its unit is 'byte', but a measured cell is in 'second'"),
+        (set_common("unit", "integer"), "a measured cell is in 'second'"),
         (empty_runs, "no runs"),
         (only_warmups, "none of its runs has a value"),
         (duplicate, "twice"),
@@ -202,13 +225,17 @@ def test_a_bad_file_is_told_in_one_line(result_file: ResultFile, spoil: Callable
     """Whatever is wrong with a file, the error is one line that names the file, the fault and the mend."""
     path = result_file()
     spoil(path)
-    with pytest.raises(UserError) as caught:
-        load_results([path])
-    line = str(caught.value)
-    assert says in line
-    assert str(path) in line
-    assert "\n" not in line
-    assert len(line) < 400
+    readers: list[Callable[[], object]] = [lambda: load_results([path])]
+    if not says.startswith("profile."):  # runs have no profiles
+        readers.append(lambda: read_run(path))
+    for read in readers:
+        with pytest.raises(UserError) as caught:
+            read()
+        line = str(caught.value)
+        assert says in line
+        assert str(path) in line
+        assert "\n" not in line
+        assert len(line) < 400
 
 
 def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
@@ -236,3 +263,40 @@ def test_hits_beside_the_shared_facts_of_rows(result_file: ResultFile) -> None:
     whole = load_results([result_file("whole.json", cells=[cell])]).rows
     parts = load_results([result_file("parts.json", cells=[cell], change=split)]).rows
     pd.testing.assert_frame_equal(whole, parts)
+
+
+def test_the_table_of_many_files_has_the_numbers_of_the_report(result_file: ResultFile) -> None:
+    """Read fast and without profiles, files give the counters and times that the report has of them."""
+    first, second = result_file("a.json"), result_file("b.json", kind="counted")
+    table = read_table([first, second])
+    results = load_results([first])
+    assert table["file"].value_counts().to_dict() == {str(first): 9, str(second): 9}
+    measured = table[table["file"] == str(first)].set_index("cell")
+    shared = [column for column in results.cells if column in table and column != "file"]
+    pd.testing.assert_frame_equal(measured.loc[results.cells.index, shared], results.cells[shared], check_dtype=False)
+    means = results.times.groupby(["cell", "process"])["time_ns"].mean().groupby("cell").mean()
+    pd.testing.assert_series_equal(measured["time_ns"].sort_index(), means.sort_index(), check_names=False)
+    assert table[table["kind"] == "counted"]["time_ns"].isna().all()
+
+
+def test_fast_and_slow_reading_agree(result_file: ResultFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What msgspec reads is what the standard library reads."""
+    path = result_file()
+    fast = read_benchmarks(path)
+
+    def refuse(*_: object) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(pyperf_file, "_benchmarks", refuse)
+    assert read_benchmarks(path) == fast
+
+
+def test_a_packed_file_is_unpacked(result_file: ResultFile) -> None:
+    """A file packed by zstd reads like the file itself; one that is cut off is told."""
+    path = result_file()
+    packed = path.with_suffix(".json.zst")
+    packed.write_bytes(zstandard.compress(path.read_bytes()))
+    assert read_run(packed).cells == read_run(path).cells
+    packed.write_bytes(packed.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"cut off|not valid JSON"):
+        read_run(packed)

@@ -1,0 +1,143 @@
+"""Result files as runs: the numbers of each cell, without profiles, so that thousands of files can be read.
+
+`loading` has all of few files, for a report. This has little of many: for comparisons and a history.
+"""
+
+import contextlib
+import gc
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gmembench.core.errors import UserError
+from gmembench.reports.pyperf_file import PROFILES, WRITE_AGAIN, RawBenchmark, load_json, read_benchmarks
+from gmembench.reports.schema import COUNTERS, NAME_PARTS, cell_name
+
+_COUNT = "count."
+_PER_CELL = ("cell.", _COUNT, "reason.", "gmembench.kind", *PROFILES)
+_LISTS = ("cells.failed", "cells.not_applicable")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers of one cell in one run.
+
+    facts: what makes the cell what it is, metadata `cell.*` without that prefix.
+    counted: every counter by name, metadata `count.*` without that prefix.
+    means_s: seconds an operation, one mean for each worker process; empty if the cell was only counted.
+    interpreted: whether the model ran as plain Python.
+    """
+
+    facts: Mapping[str, str]
+    counted: Mapping[str, int]
+    means_s: tuple[float, ...]
+    interpreted: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One result file: its path, the metadata that its cells share, its cells, and those that are missing, with why."""
+
+    path: Path
+    metadata: Mapping[str, Any]
+    cells: Mapping[str, Numbers]
+    failed: Mapping[str, str]
+    not_applicable: Mapping[str, str]
+
+
+def read_run(path: Path) -> Run:
+    """Read the numbers of a result file.
+
+    Raises UserError if it is not a gmembench result, or if two of its benchmarks are the same cell.
+    """
+    cells: dict[str, Numbers] = {}
+    metadata: dict[str, Any] = {}
+    lists: dict[str, dict[str, str]] = {key: {} for key in _LISTS}
+    texts: set[str] = set()
+    kinds: set[str] = set()
+    for raw in read_benchmarks(path, profiles=False):
+        name = cell_name(raw)
+        if name in cells:
+            raise UserError(f"the cell {name} is there twice", raw.where, "remove one of the two")
+        cells[name] = numbers(raw)
+        if (kind := raw.metadata["gmembench.kind"]) not in kinds:
+            kinds.add(kind)  # facts about the machine stand at timed cells only
+            metadata = {key: value for key, value in raw.metadata.items() if not key.startswith(_PER_CELL)} | metadata
+        for key, text in (("cells.failed", "cause"), ("cells.not_applicable", "reason")):
+            listed = raw.metadata.get(key)
+            if listed is not None and listed not in texts:
+                texts.add(str(listed))
+                lists[key].update(listed_cells(raw, key, text))
+    return Run(path, metadata, cells, lists["cells.failed"], lists["cells.not_applicable"])
+
+
+def numbers(raw: RawBenchmark) -> Numbers:
+    """The numbers of a benchmark. Raises UserError if a counter is not a count, or `count.steps` is missing."""
+    found = raw.metadata.items()
+    counted = {key[6:]: value for key, value in found if key[:6] == _COUNT}
+    facts = {key[5:]: str(value) for key, value in found if key[:5] == "cell."}
+    for key, value in counted.items():
+        if type(value) is not int or not 0 <= value < 1 << 63:
+            raise UserError(f"{_COUNT}{key} is not a count", raw.where, WRITE_AGAIN)
+    if "steps" not in counted:
+        raise UserError("count.steps is missing", raw.where, WRITE_AGAIN)
+    measured = raw.metadata["gmembench.kind"] == "measured"
+    means = tuple(sum(values) / len(values) for values in raw.processes) if measured else ()
+    return Numbers(facts, counted, means, raw.metadata.get("jit.state") == "interpreted")
+
+
+def listed_cells(raw: RawBenchmark, key: str, text: str) -> list[tuple[str, str]]:
+    """Read a list of cells with a text for each; a file without the list has no such cells."""
+    try:
+        found = load_json(str(raw.metadata.get(key, "[]")))
+        return [(str(item["cell"]), str(item[text])) for item in found]
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{key} is not a list of cells", raw.where, WRITE_AGAIN) from None
+
+
+def read_table(paths: Iterable[Path]) -> pd.DataFrame:
+    """Return one row a file and cell: file, cell, NAME_PARTS, kind, parameters, COUNTERS, processes, time_ns.
+
+    `time_ns` is the mean over the means of the processes, missing for a cell that was only counted.
+    """
+    with quiet_collector():
+        return table([read_run(path) for path in paths])
+
+
+@contextlib.contextmanager
+def quiet_collector() -> Iterator[None]:
+    """Hold off the garbage collector, which goes through all numbers again and again and never finds a cycle."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def table(runs: Sequence[Run]) -> pd.DataFrame:
+    """The same of runs that were read."""
+    rows = [(str(run.path), name, cell) for run in runs for name, cell in run.cells.items()]
+    frame = pd.DataFrame({"file": [row[0] for row in rows], "cell": [row[1] for row in rows]})
+    cells = [row[2] for row in rows]
+    for part in NAME_PARTS:
+        frame[part] = [cell.facts[part] for cell in cells]
+    frame["kind"] = ["measured" if cell.means_s else "counted" for cell in cells]
+    frame["parameters"] = [cell.facts.get("parameters", "") for cell in cells]
+    for counter in COUNTERS:
+        values = np.array([cell.counted.get(counter, -1) for cell in cells], dtype=np.int64)
+        frame[counter] = pd.arrays.IntegerArray(values, values < 0)
+    frame["processes"] = [len(cell.means_s) for cell in cells]
+    frame["time_ns"] = [1e9 * sum(c.means_s) / len(c.means_s) if c.means_s else float("nan") for c in cells]
+    return frame
+
+
+def digest(path: Path) -> str:
+    """A digest of the content of a file, 16 hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
