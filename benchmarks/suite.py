@@ -2,6 +2,54 @@
 
 Timed cells hold seconds per operation. Cells without a time, and all cells of a counted run, hold
 their total steps in pyperf's unit `integer`, so that the file works with pyperf's own commands.
+
+Names of the metadata, beside pyperf's own (`cpu_model_name`, `platform`, `python_version`, `load_avg_1min`, ...).
+"T": only in a run that timed something; a counted run holds nothing that differs from one machine to the next.
+
+Of the run, the same in every benchmark:
+
+- `gmembench.schema`: SCHEMA. `.version`, `.digest`: of the package, and of the sources of `core/`.
+- `gmembench.commit`: commit of the checkout that it ran from, with `+` if files were changed; not in an installed
+  package.
+- `gmembench.command`, `.size` ("small", "full"), `.tier` ("quick", "standard", "full").
+- `gmembench.harness`: "interleaved", "pyperf", or "counted" for a run that timed nothing.
+- `gmembench.seed`: of the order in which processes ran and of the orders of designs in them.
+- `gmembench.complete`: "yes", or "no" for a run that was interrupted: cells are missing.
+- `gmembench.wall_s` T: seconds of the whole run, all its parts together. `.parts` T: 1, and 1 more for each resume.
+- `gmembench.timed_s` T: seconds inside timed kernels, warm-ups included; `.values_s` T: without warm-ups.
+- `machine.fingerprint` T: digest of `machine.facts` T, a JSON object of what must be equal for times to be compared.
+- `machine.governor`, `machine.mhz` T: of the first CPU before and after ("3200 3190"), "unknown" in many guests.
+- `machine.load` T: load average of a minute, before and after ("0.30 1.04").
+- `machine.findings` T: JSON list of what `pyperf system show` advises.
+- `noise.spread`, `noise.spread_95` T: relative difference between two halves of the processes of one cell, which
+  measured the same: median and 95th percentile over the cells. `noise.cells` T: how many cells. Missing if no
+  cell has two processes.
+- `noise.warning` T: why times of this run are to be distrusted; missing if nothing speaks against them.
+- `cells.not_applicable`, `cells.failed`: JSON lists of `{"cell": NAME, "reason": TEXT}` and `{"cell", "cause"}`.
+- `rows.<design>/<hardware>`: facts about rows that cells share.
+
+Of a cell:
+
+- `name`: `scenario/design/hardware/page size`. Axes that differ from what the scenario says stand behind the scenario:
+  `bounce-buffer:punch-first@guest=64M,vcpus=8/guest-memfd/none/4K`.
+- `cell.scenario` (variant and axes included), `.design`, `.hardware`, `.page_size`, `.parameters` (JSON).
+- `cell.guest_gfns`, `cell.vcpus`: integers. `cell.conversion` (gfns in one conversion, or "mixed"), `cell.punch`,
+  `cell.numa`, `cell.inject` ("none", or what is injected), `cell.engine` ("model"): texts.
+- `gmembench.kind`: "counted" or "measured". `jit.state`: "cold", "cached" or "interpreted" when it was counted.
+- `check.state`: digest of the state in which the counted pass ended, and of its counted numbers.
+- `check.timed` T: "equal": every process that timed the cell ended in the same state with the same numbers. A cell
+  that did not is in `cells.failed`.
+- `count.*`, `profile.*`, `reason.*`: counted numbers and profiles.
+
+Of a pyperf run, one process of one cell (T), beside pyperf's `date`, `duration`, `loops` (passes in one value):
+
+- `process.number`: number of the process among those of its group. Runs of two designs with the same number, in cells
+  that differ in the design only, were measured in one process, interleaved.
+- `process.group`: name of the group: the cells of one scenario that differ in the design only.
+- `process.order`: JSON list, for every round of the process (warm-ups first) the designs in their order, as indices
+  into `process.designs` (JSON list).
+- `process.seed`: from which the orders follow. `process.jit`: as `jit.state`.
+- `process.wall_s`, `process.timed_s`: seconds of the process, and inside timed kernels of all its cells.
 """
 
 import io
