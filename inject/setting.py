@@ -21,6 +21,7 @@ from gmembench.core.operations import (
     AS_PRIVATE,
     AS_SHARED,
     LONG,
+    NOT_NOW,
     OPERATION,
     PRIVATE,
     PROGRAM_NUMBER,
@@ -33,7 +34,14 @@ from gmembench.core.programs import Code, Design, Hardware, Program, Row, assemb
 from gmembench.core.world import Geometry
 from gmembench.inject.mutants import mutated
 
-FLAGS = {"write": WRITE, "private": PRIVATE, "as_shared": AS_SHARED, "as_private": AS_PRIVATE, "long": LONG}
+FLAGS = {
+    "write": WRITE,
+    "private": PRIVATE,
+    "as_shared": AS_SHARED,
+    "as_private": AS_PRIVATE,
+    "long": LONG,
+    "not_now": NOT_NOW,
+}
 """Flags of operations by the names that files give them."""
 
 MOST_GFNS = 4096

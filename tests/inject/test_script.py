@@ -4,7 +4,8 @@ import pytest
 
 from gmembench.core.errors import UserError
 from gmembench.core.operations import LONG, PRIVATE, PROGRAM_NUMBER, WRITE
-from gmembench.inject.script import operation, script
+from gmembench.inject.script import OF_PROGRAM, WITHOUT_RANGE, operation, script
+from gmembench.inject.setting import asked_of, script_of
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,11 @@ def test_a_script_keeps_its_order() -> None:
         PROGRAM_NUMBER["access"],
     ]
     assert len(script([], 1)) == 0
+
+
+@pytest.mark.parametrize("program", OF_PROGRAM)
+def test_failures_keep_every_word(program: str) -> None:
+    """What a failure's file says of an operation is the operation again: a lost flag would be another schedule."""
+    for word in OF_PROGRAM[program]:
+        one = operation(f"{program} {word}" if program in WITHOUT_RANGE else f"{program} 0 {word}", 0)
+        assert script_of([asked_of(one[0])], 0).tolist() == one.tolist()
