@@ -1,14 +1,16 @@
 """What came of an exploration: the verdict, what exactly it claims, and the shrunk failure, ready to be told."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gmembench.core.drivers.exhaustive import REDUCTIONS, Exploration, Explorer
+from gmembench.core.drivers.prepared import NeverEnds, Prepared
 from gmembench.core.errors import UserError
 from gmembench.core.judges import Violation
 from gmembench.inject.failure import Failure
-from gmembench.inject.question import Question, nearest, setting_named
-from gmembench.inject.replay import step_line
+from gmembench.inject.question import Question, nearest
+from gmembench.inject.recording import never_begun as tell_never_begun
+from gmembench.inject.replay import step_line, with_line
 from gmembench.inject.setting import Setting
 from gmembench.inject.smaller import smallest_failure
 
@@ -89,7 +91,7 @@ def _count(number: int, what: str) -> str:
 
 
 def omission(states: int) -> str:
-    """How likely two states had the same fingerprint, so that one was left out, at most."""
+    """About how likely two of the states had the same fingerprint, so that one was left out."""
     return f"{states * states / 2 ** (FINGERPRINT_BITS + 1):.1e}"
 
 
@@ -108,16 +110,18 @@ def claim_exhaustive(question: Question, e: Exploration) -> str:
     """What an exhaustive search has shown."""
     counted = f"{_count(e.states, 'state')} and {_count(e.transitions, 'transition')}"
     left = " that the reductions leave" if e.reductions else ""
+    rest = "These are all states" if e.complete else "These are not all states"
+    rest += ", and whether all scripts can end is not known." if question.panel.judges_stuck else "."
     what = {
         HOLDS: f"Every reachable state was visited{left}, {counted}: nothing judged is violated"
         + (", and all scripts can end from each of them." if question.panel.judges_stuck else "."),
         VIOLATION: f"A violation was found after {counted}; the states behind it were not visited.",
-        BOUND: f"Stopped at the bound of {e.stopped} after {counted}: no violation in them, and not all states.",
+        BOUND: f"Stopped at the bound of {e.stopped} after {counted}: no violation in them. {rest}",
     }[e.verdict]
     reductions = f"Reductions: {', '.join(e.reductions) or 'none'}."
     chance = (
         f"States are told apart by {FINGERPRINT_BITS}-bit fingerprints: a state was left out with a probability "
-        f"of at most {omission(e.states)} (n^2/2^65)."
+        f"of about {omission(e.states)} (n^2/2^65)."
     )
     bound = f"Bound: {world_in_words(question)}."
     return " ".join([what, bound, judged_in_words(question), reductions, MEMORY_MODEL, chance])
@@ -146,7 +150,16 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
     reductions = chosen_reductions(without)
     stuck = question.panel.judges_stuck
     how = {"order": order, "live": stuck, "stuck": stuck, "seconds": limits.seconds, "states": limits.states}
-    e = Explorer(question.instance, memory_bytes=limits.memory_bytes, reductions=reductions, **how).run()  # type: ignore[arg-type]  # by name
+    try:
+        explorer = Explorer(
+            question.instance,
+            memory_bytes=limits.memory_bytes,
+            reductions=reductions,
+            **how,  # type: ignore[arg-type]  # by name
+        )
+    except NeverEnds as fault:
+        return never_begun(question, fault, f"exhaustive, {order} first")
+    e = explorer.run(interruptible=True)
     return Answer(
         question,
         f"exhaustive, {order} first",
@@ -158,8 +171,37 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
         reductions=tuple(e.reductions),
         violation=e.violation,
         seen=dict(e.seen),
-        memory={"visited_set_bytes": e.table_bytes, "stack_and_links_bytes": e.other_bytes},
+        memory={
+            "visited_set_bytes": e.table_bytes,
+            "stack_and_links_bytes": e.other_bytes,
+            "peak_bytes": e.peak_bytes,
+        },
         failure=None if e.violation is None else shrunk(question, e.choices, e.violation.invariant),
+    )
+
+
+def never_begun(question: Question, fault: NeverEnds, driver: str) -> Answer:
+    """The answer where what is prepared never ends: LIVE, if that is what the edits did.
+
+    Raises the fault where the design without edits does not get on either, so that the scenario is mistaken, and where
+    LIVE is not judged.
+    """
+    if not question.edits or not question.panel.judges_stuck:
+        raise fault
+    try:
+        Prepared(replace(question, edits=()).instance)
+    except NeverEnds:
+        raise fault from None
+    failure = with_line(tell_never_begun(question.setting, fault, question.panel), question.lookup)
+    claim = f"A violation was found before anybody could step. Bound: {world_in_words(question)}."
+    return Answer(
+        question,
+        driver,
+        VIOLATION,
+        f"{claim} {judged_in_words(question)}",
+        0.0,
+        violation=question.panel.stuck(),
+        failure=failure,
     )
 
 
@@ -174,12 +216,13 @@ def shrunk(
 
     `setting`: where the schedule ran, if that is only a part of what was asked.
     """
-
-    def lookup(source: str, design: str, hardware: str, edits: Sequence[str]) -> Setting:
-        return setting_named(source, design, hardware, edits, question.paths)
-
     failure = smallest_failure(
-        setting or question.setting, tuple(choices), invariant, budget=budget, paths=question.paths, lookup=lookup
+        setting or question.setting,
+        tuple(choices),
+        invariant,
+        budget=budget,
+        paths=question.paths,
+        lookup=question.lookup,
     )
     if failure is None or failure.violation.invariant != invariant:
         raise AssertionError(f"{invariant} is not violated when its schedule is stepped again")

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gmembench.inject.answer import MEMORY_MODEL, Answer, judged_in_words, shrunk, world_in_words
+from gmembench.core.drivers.prepared import NeverEnds
+from gmembench.inject.answer import MEMORY_MODEL, Answer, judged_in_words, never_begun, shrunk, world_in_words
 from gmembench.inject.campaign import Campaign, Found, Less, Orders, Progress, run_campaign, silent
 from gmembench.inject.corpus import keep
 from gmembench.inject.failure import Failure
@@ -12,9 +13,9 @@ from gmembench.inject.question import Question
 
 @dataclass(frozen=True)
 class Campaigned:
-    """A campaign, its answer, and the files that are new in the corpus."""
+    """A campaign, its answer, and the files that are new in the corpus. No campaign: what is prepared never ends."""
 
-    campaign: Campaign
+    campaign: Campaign | None
     answer: Answer
     kept: tuple[Path, ...] = ()
 
@@ -23,14 +24,18 @@ def by_chance(
     question: Question, orders: Orders, *, progress: Progress = silent, corpus: Path | None = None
 ) -> Campaigned:
     """Run a campaign. `corpus`: a folder in which the failures that were found are kept, shrunk."""
-    done = run_campaign(question.instance, orders, edits=question.edits, paths=question.paths, progress=progress)
+    depth = f" of depth {orders.depth}" if orders.strategy == "pct" else ""
+    driver = f"{orders.strategy}{depth}, seed {orders.seed}"
+    try:
+        done = run_campaign(question.instance, orders, edits=question.edits, paths=question.paths, progress=progress)
+    except NeverEnds as fault:
+        return Campaigned(None, never_begun(question, fault, driver))
     # Failures beside the first are only wanted for the corpus.
     failures = [_shrunk(question, done, one) for one in (done.found if corpus is not None else done.found[:1])]
     kept = [keep(corpus, failure) for failure in failures] if corpus is not None else []
-    depth = f" of depth {orders.depth}" if orders.strategy == "pct" else ""
     answer = Answer(
         question,
-        f"{orders.strategy}{depth}, seed {orders.seed}",
+        driver,
         done.verdict,
         f"{done.claim} Bound: {world_in_words(question)}. {judged_in_words(question)} {MEMORY_MODEL}",
         done.seconds,

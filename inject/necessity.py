@@ -186,7 +186,7 @@ def claim_of(bases: Sequence[Base], bounds: Bounds) -> str:
         f"Each mutant was explored exhaustively, breadth first, until one world broke safety: in {worlds} of "
         f"{len(bases)} small worlds that run the rows it changes, up to {most_states:,} states each. {cut} of the "
         "worlds are larger than that even without an edit. Memory is sequentially consistent between steps. States "
-        "are told apart by 64-bit fingerprints: in a world one was left out with a probability of at most "
+        "are told apart by 64-bit fingerprints: in a world one was left out with a probability of about "
         f"{most_states**2 / 2**65:.1e}. Failures of what is left out were stepped again with all bounds checked; "
         "those of what is moved were not."
     )

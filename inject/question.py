@@ -70,6 +70,10 @@ class Question:
         """The same as data, as failures hold it."""
         return setting_of(self.instance, scenario=self.source, edits=self.edits, paths=self.paths)
 
+    def lookup(self, source: str, design: str, hardware: str, edits: Sequence[str]) -> Setting:
+        """The setting that a line names, where this was asked."""
+        return setting_named(source, design, hardware, edits, self.paths)
+
     @property
     def states_absent(self) -> dict[str, str]:
         """States that cannot be seen here: name -> why."""

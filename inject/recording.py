@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 
 from gmembench.core.drivers.instance import FORCE
+from gmembench.core.drivers.prepared import NeverEnds
 from gmembench.core.drivers.stepper import EXIT, KINDS, Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.invariant import STUCK as WHEN_STUCK
 from gmembench.core.invariant import Rule
 from gmembench.core.jit import OUTCOME_BITS
-from gmembench.core.judges import Violation
+from gmembench.core.judges import Panel, Violation
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.rows import OPERANDS
 from gmembench.inject import locks
@@ -150,11 +151,28 @@ def _gfn_of(recorder: Recorder, violation: Violation) -> int:
     return violation.index if isinstance(rule, Rule) and "gfn {}" in rule.says else -1
 
 
+def prepared_in_words(setting: Setting) -> str:
+    """What runs before the schedule begins."""
+    vcpus = setting.world.vcpus
+    made = ", ".join(f"{actor_name(number, vcpus)} {asked}" for number, asked in setting.prepare)
+    return f"what is prepared ({made})" if made else "nothing was prepared"
+
+
+def never_begun(setting: Setting, fault: NeverEnds, panel: Panel) -> Failure:
+    """The failure of a mutant in which nobody gets to step: an operation that is prepared never ends."""
+    stuck, actors = panel.stuck(), setting.world.vcpus + setting.world.host_actors
+    names = tuple(actor_name(number, setting.world.vcpus) for number in range(actors))
+    reason = f"{names[fault.actor]}'s {fault.program} is prepared, runs alone and never ends: {fault.how}"
+    return new_failure(setting, Broken(stuck.invariant, WHEN_STUCK, stuck.why, -1, -1, reason, ()), names, ())
+
+
 def broken_of(recorder: Recorder, violation: Violation, hindered: Sequence[Hindered] = ()) -> Broken:
     """A violation with its reason."""
-    story = Story(recorder.stepper.world, violation, recorder.events, recorder.actors, hindered)
-    reason, marked = explain(story)
-    actor = -1 if violation.when == WHEN_STUCK else recorder.events[-1].actor
+    if recorder.events or violation.when == WHEN_STUCK:
+        reason, marked = explain(Story(recorder.stepper.world, violation, recorder.events, recorder.actors, hindered))
+    else:
+        reason, marked = f"so it is before anybody steps, after {prepared_in_words(recorder.setting)}", ()
+    actor = recorder.events[-1].actor if recorder.events and violation.when != WHEN_STUCK else -1
     return Broken(
         violation.invariant, violation.when, violation.why, _gfn_of(recorder, violation), actor, reason, marked
     )

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from gmembench.core.drivers.prepared import NeverEnds
 from gmembench.core.errors import UserError
 from gmembench.core.jit import DIGEST
 from gmembench.inject.failure import Choice, Failure
-from gmembench.inject.recording import Recorder, failure_from, kind_code, kind_name
+from gmembench.inject.recording import Recorder, failure_from, kind_code, kind_name, never_begun
 from gmembench.inject.schedule import Lookup, Schedule, line_of
-from gmembench.inject.setting import stepper_of
+from gmembench.inject.setting import Setting, panel_of, stepper_of
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,24 @@ def _kind(name: str) -> int:
         raise UserError(f"no kind of choice {name!r}", "the failure", "choose step, yield, exit or force:N") from None
 
 
+def _never_begun(setting: Setting, fault: NeverEnds, paths: Sequence[Path], old: Failure | None = None) -> Replay:
+    """A replay in which what is prepared never ends: LIVE, of a mutant; a mistake of the setting otherwise."""
+    panel = panel_of(setting, paths)
+    if not setting.edits or not panel.judges_stuck:
+        raise fault
+    found = never_begun(setting, fault, panel)
+    difference = None
+    if old is not None and old.choices:
+        difference = Difference(1, _named(old.choices[0], old.actors), found.violation.reason)
+    return Replay(with_line(found), difference, other_sources=old is not None and old.sources != DIGEST)
+
+
 def replay(failure: Failure, paths: Sequence[Path] = ()) -> Replay:
     """Step the choices of a failure with the sources as they are. Raises UserError if they have no such setting."""
-    recorder = Recorder(stepper_of(failure.setting, paths), failure.setting)
+    try:
+        recorder = Recorder(stepper_of(failure.setting, paths), failure.setting)
+    except NeverEnds as fault:
+        return _never_begun(failure.setting, fault, paths, failure)
     difference = _follow(failure, recorder)
     found = failure_from(recorder, failure.setting, paths)
     same = found is not None and found.violation.invariant == failure.violation.invariant
@@ -118,7 +134,10 @@ def replay(failure: Failure, paths: Sequence[Path] = ()) -> Replay:
 
 def replay_schedule(schedule: Schedule, paths: Sequence[Path] = (), line: str = "") -> Replay:
     """Step a schedule. The first choice that is no option, or has to wait, is the difference; the rest goes on."""
-    recorder = Recorder(stepper_of(schedule.setting, paths), schedule.setting)
+    try:
+        recorder = Recorder(stepper_of(schedule.setting, paths), schedule.setting)
+    except NeverEnds as fault:
+        return _never_begun(schedule.setting, fault, paths)
     first: Difference | None = None
     for number, (actor, kind) in enumerate(schedule.choices, 1):
         if recorder.stepper.violation is not None:

@@ -190,6 +190,8 @@ def smallest(
     setting: Setting, choices: Choices, target: str, *, budget: int = 300_000, paths: Sequence[Path] = ()
 ) -> Candidate:
     """The smallest failing schedule that is found, and its setting. Raises ValueError if the schedule does not fail."""
+    if starter(setting, paths)().broken == target:
+        return setting, ()  # what is prepared breaks it, before anybody steps
     best = setting, shrink(starter(setting, paths), choices, target, budget=budget).choices
     found = _less(best, target, paths)
     while found is not None:

@@ -3,6 +3,7 @@
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ def explore(
     from gmembench.inject.question import Words, ask
 
     sampled = check_driver(exhaustive, random, depth, schedules)
+    check_options(ctx, OF_SEARCH if sampled else OF_SCHEDULES)
     if save is not None:
         check_new_path(save, "--save")
     words = Words(design, scenario, hardware, plan, edits_in_order(ctx, edits), ignore, seed, paths)
@@ -150,6 +152,23 @@ def check_driver(exhaustive: bool, random: int | None, depth: int | None, schedu
     if schedules is not None and depth is None:
         raise click.UsageError("--schedules goes with --pct")
     return random or (schedules or PCT_SCHEDULES if depth is not None else 0)
+
+
+OF_SEARCH = ("order", "unreduced", "memory_bytes", "states")
+"""Options of the exhaustive search alone."""
+
+OF_SCHEDULES = ("workers", "swarm", "failures", "corpus")
+"""Options of drawn schedules alone."""
+
+
+def check_options(ctx: click.Context, idle: Sequence[str]) -> None:
+    """Raise UsageError for an option that the line gives and the driver does not have: none is left aside silently."""
+    of_search = tuple(idle) == OF_SEARCH
+    for item in ctx.command.params:
+        if item.name in idle and ctx.get_parameter_source(item.name) is click.core.ParameterSource.COMMANDLINE:
+            named = "/".join([*item.opts, *item.secondary_opts])
+            wanted = "an exhaustive search: leave out --random and --pct" if of_search else "--random or --pct"
+            raise click.UsageError(f"{named} goes with {wanted}")
 
 
 class Progress:

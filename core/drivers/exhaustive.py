@@ -13,6 +13,7 @@ from gmembench.core.drivers.fingerprints import (
     hash_keys,
     move_fingerprints,
 )
+from gmembench.core.drivers.first import judge_first
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, settle
 from gmembench.core.drivers.partial_order import PartialOrder
@@ -20,6 +21,7 @@ from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.search import (
     DONE,
     EDGES_FULL,
+    ENOUGH_STATES,
     FAILED,
     LINKS_FULL,
     MOST_MOVES,
@@ -45,6 +47,12 @@ GROWTH = 1.5
 
 MOST_FULL = 0.85
 
+
+def more_buckets(buckets: int) -> int:
+    """How many buckets a table has when it has grown."""
+    return int(buckets * GROWTH)
+
+
 PAUSE_TRANSITIONS = 1 << 20
 """Transitions between two looks at the clock."""
 
@@ -60,8 +68,9 @@ class Exploration:
 
     `verdict`: "holds", "violation", or "bound" (stopped before a verdict). `choices`: from the first state to the
     violation. `moves`: more than `transitions` where rows went on alone. `table_bytes`: of the visited set;
-    `other_bytes`: waiting states, links and edges. `seen`: watched state -> whether it was reached. `taken`: i8 (row,
-    outcome), how often each was taken.
+    `other_bytes`: all else, which is waiting states, links and edges. `peak_bytes`: most that was used at once, old
+    arrays while new ones grow. `complete`: stopped with all states visited, and only LIVE not judged. `seen`: watched
+    state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken.
     """
 
     verdict: str
@@ -76,6 +85,8 @@ class Exploration:
     stopped: str = ""
     table_bytes: int = 0
     other_bytes: int = 0
+    peak_bytes: int = 0
+    complete: bool = False
     seen: dict[str, bool] = field(default_factory=dict)
     taken: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
@@ -116,6 +127,13 @@ same, vCPUs and host threads."""
 NO_TWINS = np.zeros((0, 2), np.int64)
 
 
+def _doubled(array: np.ndarray) -> np.ndarray:
+    """An array twice as long, the second half zeros."""
+    made = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
+    made[: len(array)] = array
+    return made
+
+
 class Explorer:
     """A search through the states of an instance, which grows its arrays as it goes."""
 
@@ -141,6 +159,8 @@ class Explorer:
         self.search = np.zeros(1, SEARCH)
         buffer = p.world.buffer
         _settle_first(buffer, p.seq_live, p.keep, p.neutral)
+        self.search[0]["when"], self.search[0]["found"] = judge_first(p)
+        self.search[0]["failed_choice"] = -1
         self.work = np.tile(buffer, ROOM + 1)
         self.table = empty_table(1 << 8)
         self.ids = np.zeros(len(self.table) if live else 0, np.uint32)
@@ -160,18 +180,25 @@ class Explorer:
         _first_fingerprint(buffer, SMALL.state_at, self.keys, self.table)
         self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
         self.search[0]["last"] = self.search[0]["states"] = 1
+        self.peak_bytes = self.table.nbytes + self.other_bytes
+        self.complete = False
 
     @property
     def other_bytes(self) -> int:
         """Bytes of everything but the table."""
-        arrays = (self.ids, self.waiting, self.waiting_ids, self.parents, self.choices, self.edges)
+        arrays = (self.work, self.ids, self.waiting, self.waiting_ids, self.parents, self.choices, self.edges)
         return sum(array.nbytes for array in arrays)
 
     def _fits(self, more: int) -> bool:
-        return self.table.nbytes + self.other_bytes + more <= self.memory_bytes
+        """Whether there is room for so many bytes beside all that there is; notes them, if so."""
+        needed = self.table.nbytes + self.other_bytes + more
+        fits = needed <= self.memory_bytes
+        if fits:
+            self.peak_bytes = max(self.peak_bytes, needed)
+        return fits
 
     def _grow_table(self) -> bool:
-        buckets = int(len(self.table) // BUCKET * GROWTH)
+        buckets = more_buckets(len(self.table) // BUCKET)
         if not self._fits(buckets * BUCKET * (8 + 4 * (self.live > 0))):
             return False
         table = empty_table(buckets)
@@ -182,7 +209,8 @@ class Explorer:
 
     def _grow_waiting(self) -> bool:
         old, s, room = self.waiting, self.search[0], len(self.waiting_ids)
-        if not self._fits(3 * old.nbytes + 3 * self.waiting_ids.nbytes):  # in order, and twice as many
+        # In order, and twice as many; and the positions twice, as 64-bit numbers.
+        if not self._fits(3 * old.nbytes + 3 * self.waiting_ids.nbytes + 16 * room):
             return False
         order = np.arange(s["first"], s["last"]) % room
         self.waiting = np.zeros(2 * len(old), np.uint64)
@@ -195,19 +223,17 @@ class Explorer:
     def _grow_links(self) -> bool:
         if not self._fits(2 * (self.parents.nbytes + self.choices.nbytes)):  # the old ones stay meanwhile
             return False
-        self.parents = np.concatenate([self.parents, np.zeros_like(self.parents)])
-        self.choices = np.concatenate([self.choices, np.zeros_like(self.choices)])
+        self.parents, self.choices = _doubled(self.parents), _doubled(self.choices)
         return True
 
     def _grow_edges(self) -> bool:
         if not self._fits(2 * self.edges.nbytes):  # the old ones stay meanwhile
             return False
-        self.edges = np.concatenate([self.edges, np.zeros_like(self.edges)])
+        self.edges = _doubled(self.edges)
         return True
 
     def _on(self) -> int:
         p = self.prepared
-        most = min(int(len(self.table) * MOST_FULL), self.most_states)
         return int(
             search_on(
                 self.work,
@@ -259,48 +285,65 @@ class Explorer:
                 self.partial,
                 self.breadth,
                 self.live,
-                most,
+                int(len(self.table) * MOST_FULL),
+                self.most_states,
                 self.search,
             )
         )
 
-    def run(self) -> Exploration:
-        """Search to the end, to the first violation, or to a bound."""
+    def run(self, *, interruptible: bool = False) -> Exploration:
+        """Search to the end, to the first violation, or to a bound. `interruptible`: an interrupt is a bound too."""
+        started = time.perf_counter()
+        try:
+            why, stopped = self._search(started)
+        except KeyboardInterrupt:
+            if not interruptible:
+                raise
+            s = self.search[0]  # it may have come while the loop was about to tell what it found
+            failed = s["found"] != 0 or s["when"] == STUCK_STATE
+            why, stopped = (FAILED, "") if failed else (PAUSED, "an interrupt")
+        verdict = "bound" if stopped else "holds" if why == DONE else "violation"
+        return self._result(verdict, time.perf_counter() - started, stopped)
+
+    def _search(self, started: float) -> tuple[int, str]:
+        """Search on and grow what is full. Returns DONE or FAILED; or where it stopped, and the bound in words."""
         grow = {
             TABLE_FULL: self._grow_table,
             WAITING_FULL: self._grow_waiting,
             LINKS_FULL: self._grow_links,
             EDGES_FULL: self._grow_edges,
         }
-        started = time.perf_counter()
+        no_memory = f"{self.memory_bytes:,} bytes of memory"
         self.search[0]["pause_at"] = PAUSE_TRANSITIONS
-        while True:
+        why = PAUSED if self.search[0]["found"] == 0 else FAILED
+        if not self._fits(0):
+            return why, no_memory
+        while why not in (DONE, FAILED):
             why = self._on()
-            elapsed = time.perf_counter() - started
-            if why in (DONE, FAILED):
-                break
             if why == PAUSED:
                 self.search[0]["pause_at"] = self.search[0]["transitions"] + PAUSE_TRANSITIONS
-            elif why == TABLE_FULL and self.search[0]["states"] + ROOM > self.most_states:
-                return self._result("bound", elapsed, stopped=f"{self.most_states} states")
-            elif not grow[why]():
-                return self._result("bound", elapsed, stopped=f"{self.memory_bytes} bytes of memory")
-            if elapsed > self.seconds:
-                return self._result("bound", elapsed, stopped=f"{self.seconds} seconds")
+            elif why == ENOUGH_STATES:
+                return why, f"{self.most_states:,} states"
+            elif why in grow and not grow[why]():
+                return why, no_memory
+            if why not in (DONE, FAILED) and time.perf_counter() - started > self.seconds:
+                return why, f"{self.seconds} seconds"
         if why == DONE and self.live > 0:
+            if not self._fits(int(self.search[0]["states"])):  # a byte a state: whether it reaches an end
+                self.complete = True
+                return why, no_memory
             why = self._judge_progress()
-        return self._result("holds" if why == DONE else "violation", time.perf_counter() - started)
+        return why, ""
 
     def _judge_progress(self) -> int:
         """Look for a state from which no end of all scripts can be reached; the first that was found, if there is."""
         s = self.search[0]
-        states, edges = int(s["states"]), int(s["edges"])
-        reaches = np.ones(states, np.uint8)
-        mark_reaching(self.edges, edges, reaches)
-        doomed = np.flatnonzero(reaches == 0)
-        if not len(doomed):
+        reaches = np.ones(int(s["states"]), np.uint8)
+        mark_reaching(self.edges, int(s["edges"]), reaches)
+        doomed = int(reaches.argmin())
+        if reaches[doomed] != 0:
             return DONE
-        s["when"], s["found"], s["failed_state"], s["failed_choice"] = STUCK_STATE, 1, doomed[0], -1
+        s["when"], s["found"], s["failed_state"], s["failed_choice"] = STUCK_STATE, 1, doomed, -1
         return FAILED
 
     def _path(self) -> tuple[Choice, ...]:
@@ -364,6 +407,8 @@ class Explorer:
             stopped,
             self.table.nbytes,
             self.other_bytes,
+            self.peak_bytes,
+            self.complete,
             p.watches.names_seen,
             p.taken,
         )

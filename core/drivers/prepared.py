@@ -25,6 +25,21 @@ MOST_STEPS = 1_000_000
 """No operation of a small world alone has as many."""
 
 
+class NeverEnds(UserError):
+    """An operation that runs alone, before the others, never ends: number of its actor, program, row, mode."""
+
+    def __init__(self, actor: int, program: str, row: str, *, waits: bool) -> None:
+        self.actor, self.program, self.row, self.waits = actor, program, row, waits
+        super().__init__(
+            f"{program} never ends: {self.how}", "operations that run before", "choose others, or another order"
+        )
+
+    @property
+    def how(self) -> str:
+        """What it does instead."""
+        return f"{self.row} waits" if self.waits else f"it comes back to {self.row}"
+
+
 def small_copy(world: World, events: int = 0) -> World:
     """The same state with one-byte fields, all actors idle at the beginning of their scripts.
 
@@ -105,11 +120,9 @@ class Prepared:
         for op in operations:
             where = run_alone(self.world.buffer, self.rows, self.targets, self.entries, op.reshape(1), MOST_STEPS)
             if where >= 0:
-                raise UserError(
-                    f"{PROGRAMS[op['program']]} never ends: {self.code.info[where].name} waits",
-                    "operations that run before",
-                    "choose others, or another order",
-                )
+                row = self.code.info[where % len(self.rows)].name
+                waits = where < len(self.rows)
+                raise NeverEnds(int(op["actor"]), PROGRAMS[op["program"]], row, waits=waits)
 
     def _rows(self) -> np.ndarray:
         rows = self.code.rows.copy()
@@ -224,7 +237,10 @@ def _offset(dtype: np.dtype, name: str) -> int:
 def run_alone(
     buffer: np.ndarray, rows: np.ndarray, targets: np.ndarray, entries: np.ndarray, operations: np.ndarray, limit: int
 ) -> int:
-    """Run one operation to its end; kicked vCPUs leave the guest at once. Returns -1, or the row that never ends."""
+    """Run one operation to its end; kicked vCPUs leave the guest at once.
+
+    Returns -1; or the row that waits for ever; or rows + row, of one to which it came when the limit was reached.
+    """
     w = small_head(buffer)
     op = operations[0]
     a = actor(w, op["actor"])
@@ -240,4 +256,4 @@ def run_alone(
             at = targets[at, outcome]
             if at == IDLE:
                 return -1
-    return at
+    return len(rows) + at

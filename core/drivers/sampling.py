@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from gmembench.core.drivers.fair import finish
+from gmembench.core.drivers.first import first_violation
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, Instance
 from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK
 from gmembench.core.drivers.prepared import NO_OPERATIONS, Prepared
@@ -204,6 +205,8 @@ class Sampler:
         self.strategy, self.depth = strategy, depth
         self.prepared = p = Prepared(instance)
         settle_all(p.world.buffer, p.seq_live, p.keep, p.neutral)
+        self.first_violation = first_violation(p)
+        self._seen_first = p.watches.seen.copy()
         self.work = p.world.buffer.copy()
         self._whole = p.world.buffer.copy()
         self.disable()
@@ -247,7 +250,7 @@ class Sampler:
         s["pause_at"] = 1 << 62
         self.random[SCHEDULE] = mixed(seed & ALL_ONES) + first * GOLDEN & ALL_ONES
         self.prepared.taken[:] = 0
-        self.prepared.watches.seen[:] = 0
+        self.prepared.watches.seen[:] = self._seen_first
 
     def _on(self, *, by_priority: bool, judges: bool = True) -> int:
         p = self.prepared
@@ -313,6 +316,9 @@ class Sampler:
         choices: tuple[Choice, ...] = ()
         while True:
             s["pause_at"] = s["steps"] + PAUSE_STEPS
+            if self.first_violation is not None:  # every schedule fails before its first step
+                why, violation = FAILED, self.first_violation
+                break
             why = self._on(by_priority=self.strategy == "pct")
             if why == FAILED:
                 violation, choices = self._violation(), self._choices()

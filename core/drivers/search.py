@@ -32,7 +32,7 @@ MOST_MOVES = 64
 ROOM = 128
 """Successors that there is room for before they are looked up: they fit into the second-level cache."""
 
-DONE, FAILED, TABLE_FULL, WAITING_FULL, LINKS_FULL, EDGES_FULL, PAUSED = range(7)
+DONE, FAILED, TABLE_FULL, WAITING_FULL, LINKS_FULL, EDGES_FULL, PAUSED, ENOUGH_STATES = range(8)
 """Why the loop returned."""
 
 SEARCH = np.dtype(
@@ -191,11 +191,11 @@ def go_on_alone(
 
 
 @inlined_part
-def lacks_room(s: Record, room: int, links: int, most_edges: int, live: int, most_states: int) -> int:
+def lacks_room(s: Record, room: int, links: int, most_edges: int, live: int, most_prints: int) -> int:
     """What must grow, or be looked at, before the next batch is expanded; DONE if nothing."""
     if s["transitions"] >= s["pause_at"]:
         return PAUSED
-    if s["states"] + ROOM > most_states:
+    if s["states"] + ROOM > most_prints:
         return TABLE_FULL
     if s["last"] - s["first"] + ROOM > room:
         return WAITING_FULL
@@ -224,7 +224,7 @@ def note_failure(s: Record, state: Word, choice: int) -> None:
 
 
 @lean_kernel
-def search_on(
+def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
     work: np.ndarray,
     work_words: np.ndarray,
     waiting: np.ndarray,
@@ -274,6 +274,7 @@ def search_on(
     partial: int,
     breadth: int,
     live: int,
+    most_prints: int,
     most_states: int,
     search: np.ndarray,
 ) -> int:
@@ -281,6 +282,7 @@ def search_on(
 
     `work`: u1, ROOM + 1 worlds behind one another; `work_words` the same as u8. `waiting`: u8, states behind one
     another, a power of two of them. `made`: i8 (successor, 4): state it came from, choice, mask of rules, actor.
+    `most_prints`: that the table may hold before it grows. `most_states`: it returns before it visits one more.
     """
     s = search[0]
     world_bytes = len(work) // (ROOM + 1)
@@ -292,7 +294,7 @@ def search_on(
     while True:
         if s["first"] == s["last"]:
             return DONE
-        lacking = lacks_room(s, room, len(parents), len(edges), live, most_states)
+        lacking = lacks_room(s, room, len(parents), len(edges), live, most_prints)
         if lacking != DONE:
             return lacking
         count = 0
@@ -373,6 +375,9 @@ def search_on(
             at = find_or_insert(table, prints[j])
             new = s["states"]
             if at >= 0:
+                if new == most_states:
+                    s["transitions"] -= count - j
+                    return ENOUGH_STATES
                 s["states"] += 1
                 parents[new] = made[j, 0]
                 choices[new] = made[j, 1]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmembench.core.drivers.fingerprints import fingerprint, hash_keys
+from gmembench.core.drivers.first import first_violation
 from gmembench.core.drivers.instance import EXIT, FORCE, IDLE, STEP, YIELD, Instance
 from gmembench.core.drivers.moves import (
     CHOICE_SHIFT,
@@ -179,9 +180,15 @@ class Stepper:
 
     @classmethod
     def of(cls, instance: Instance) -> "Stepper":
-        """A stepper at the beginning of an instance. Its states are those of the exhaustive driver, bit by bit."""
+        """A stepper at the beginning of an instance. Its states are those of the exhaustive driver, bit by bit.
+
+        The first one is judged too: it has a violation if what is prepared leads to one.
+        """
         made = cls.__new__(cls)
         made._begin(Prepared(instance))  # noqa: SLF001 - its own
+        made.violation = first_violation(made.prepared)
+        if made.violation is None and made.panel.others:
+            made.violation = made.panel.judge_others(("state", "rest"), made.world.buffer, 0, 0)
         return made
 
     def _begin(self, prepared: Prepared) -> None:

@@ -1,5 +1,7 @@
 """`gmembench explore`: the contract of its JSON and its exit codes, what it says, and errors in one line."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -12,8 +14,11 @@ import click
 import pytest
 from tiny_world import TINY
 
+from gmembench.benchmarks.cli import command_line
 from gmembench.benchmarks.commands.edits import ORDER, Ordered, edit_options, edits_in_order
 from gmembench.benchmarks.commands.explore import number_of_bytes
+from gmembench.core.drivers import exhaustive
+from gmembench.core.drivers.exhaustive import Explorer
 from gmembench.inject.question import Words, ask, setting_named
 from gmembench.inject.schedule import read_line
 
@@ -113,8 +118,40 @@ def test_a_bound_is_exit_four(tiny: Path) -> None:
     done = explore(*where, "--states", "150", "--json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["verdict"]) == (4, "bound")
-    assert "not all states" in answer["claim"]
-    assert 0 < answer["states"] <= 150
+    assert answer["claim"].startswith("Stopped at the bound of 150 states after 150 states and ")
+    assert "These are not all states, and whether all scripts can end is not known." in answer["claim"]
+    assert answer["states"] == 150
+
+
+def test_memory_is_a_bound() -> None:
+    """Where it would pass what was given it stops, and says how far it came and what it used at most."""
+    done = explore("--design", "legacy-vma", "--scenario", "fault-vs-numa-zap", "--memory", "1MiB", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"]) == (4, "bound")
+    assert answer["states"] > 1000
+    assert answer["claim"].startswith("Stopped at the bound of 1,048,576 bytes of memory after ")
+    told = answer["memory"]
+    assert told["visited_set_bytes"] + told["stack_and_links_bytes"] <= told["peak_bytes"] <= 1 << 20
+
+
+def test_an_interrupt_tells_what_was_covered(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is a bound like another: exit code 4, and the answer as JSON."""
+    once = Explorer._on
+
+    def interrupted(explorer: Explorer) -> int:
+        once(explorer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Explorer, "_on", interrupted)
+    monkeypatch.setattr(exhaustive, "PAUSE_TRANSITIONS", 50)
+    words = ["explore", "--path", str(tiny), "--design", "legacy-vma", "--scenario", "tiny", "--json"]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = command_line.main(words, standalone_mode=False)
+    answer = json.loads(said.getvalue())
+    assert (code, answer["verdict"]) == (4, "bound")
+    assert answer["claim"].startswith("Stopped at the bound of an interrupt after ")
+    assert answer["transitions"] >= 50
 
 
 def test_both_orders_visit_the_same_states(tiny: Path) -> None:
@@ -166,6 +203,14 @@ def test_pct_finds_the_bug_and_shrinks_it() -> None:
 BAD = [
     (["--inject", BUG, "--exhaustive", "--random", "5"], "--exhaustive and --random exclude each other"),
     (["--inject", BUG, "--random", "5", "--schedules", "5"], "--schedules goes with --pct"),
+    (["--inject", BUG, "--random", "5", "--order", "depth"], "--order goes with an exhaustive search"),
+    (["--inject", BUG, "--random", "5", "--memory", "1GiB"], "--memory goes with an exhaustive search"),
+    (["--inject", BUG, "--pct", "3", "--states", "500"], "--states goes with an exhaustive search"),
+    (["--inject", BUG, "--pct", "3", "--no-reduction", "order"], "--no-reduction goes with an exhaustive search"),
+    (["--inject", BUG, "--workers", "2"], "--workers goes with --random or --pct"),
+    (["--inject", BUG, "--exhaustive", "--failures", "2"], "--failures goes with --random or --pct"),
+    (["--inject", BUG, "--no-swarm"], "--swarm/--no-swarm goes with --random or --pct"),
+    (["--inject", BUG, "--corpus", "found"], "--corpus goes with --random or --pct"),
     (["--inject", BUG, "--random", "0"], "--random"),
     (["--inject", BUG, "--pct", "99"], "--pct"),
     ([], "--design is missing"),
