@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 import gmembench
-from gmembench.benchmarks.commands import cache, explain, explore, listing, replay, report, run, trace
+from gmembench.benchmarks.commands import cache, compare, explain, explore, listing, replay, report, run, trace
 from gmembench.core.errors import UserError
 
 BAD_INPUT = 2
@@ -39,6 +39,7 @@ COMMANDS = (
     replay.replay,
     explain.explain,
     report.report,
+    compare.compare,
     trace.trace,
     listing.list_,
     cache.cache,

@@ -1,0 +1,278 @@
+"""A run against earlier runs: what is told, what passes, and what fails."""
+
+import json
+import random
+import xml.sax.saxutils
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gmembench.core.errors import UserError
+from gmembench.reports.compare.comparison import Comparison, compare
+from gmembench.reports.compare.rules import CellRule, Rules, read_rules
+from gmembench.reports.compare.texts import as_data, as_github, as_markdown, as_text, outcome
+from gmembench.reports.runs import Numbers, Run, read_run
+
+MACHINE = {"gmembench.size": "full", "cpu_model_name": "Example 3000", "cpu_count": 2, "python_version": "3.11.9"}
+
+
+def counted_cell(**counters: int) -> Numbers:
+    """A cell with some counters."""
+    return Numbers({"design": "d"}, {"steps": 100, "operations": 10, **counters}, (), False)
+
+
+def a_run(cells: dict[str, Numbers], name: str = "a.json", **metadata: object) -> Run:
+    """A run of some cells on the usual machine."""
+    return Run(Path(name), {**MACHINE, **metadata}, cells, {}, {})
+
+
+def timed_run(
+    chance: random.Random, cells: Iterable[str], processes: int = 10, slower: dict[str, float] | None = None
+) -> Run:
+    """A run with times as processes have them: each with a luck of 2 % of its own, and 0.5 % within."""
+    slower = slower or {}
+    found = {}
+    for cell in cells:
+        means = []
+        for _ in range(processes):
+            luck = chance.gauss(1, 0.02)
+            means.append(1e-7 * slower.get(cell, 1.0) * sum(luck * chance.gauss(1, 0.005) for _ in range(3)) / 3)
+        found[cell] = replace(counted_cell(), means_s=tuple(means))
+    return a_run(found)
+
+
+def verdicts(found: Comparison) -> dict[str, str]:
+    """Cell to verdict."""
+    return {cell.cell: cell.verdict for cell in found.cells}
+
+
+def counted_verdict(base: dict[str, int], new: dict[str, int], rules: Rules | None = None) -> Comparison:
+    """The comparison of one counted cell with another."""
+    return compare([a_run({"c": counted_cell(**base)})], a_run({"c": counted_cell(**new)}, "b.json"), rules or Rules())
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "verdict", "passed"),
+    [
+        ({}, {}, "same", True),
+        ({}, {"steps": 101}, "slower", False),
+        ({}, {"steps": 99}, "faster", True),
+        ({"flushes": 3}, {"flushes": 4, "steps": 50}, "slower", False),
+        ({"flushes": 0}, {"flushes": 1}, "slower", False),
+        ({"mappings_2m": 4}, {"mappings_2m": 0}, "same", True),
+        ({}, {"operations": 11}, "unsure", False),
+        ({"result.access.OK": 10}, {"result.access.OK": 9, "result.access.EFAULT": 1}, "unsure", False),
+        ({}, {"flushes": 7}, "same", True),
+    ],
+)
+def test_counted_numbers_are_compared_exactly(
+    base: dict[str, int], new: dict[str, int], verdict: str, passed: bool
+) -> None:
+    """One step more is a regression, other work is a finding; what only one version records is neither."""
+    found = counted_verdict(base, new)
+    assert (verdicts(found), found.passed) == ({"c": verdict}, passed)
+
+
+def test_a_counter_may_grow_where_the_rules_allow_it() -> None:
+    """An allowance holds for the cells that match, and no further than it says."""
+    rules = Rules(cells=(CellRule("c*", counted=0.05),))
+    assert counted_verdict({}, {"steps": 105}, rules).passed
+    assert not counted_verdict({}, {"steps": 106}, rules).passed
+    assert not counted_verdict({}, {"steps": 105}, Rules(cells=(CellRule("x*", counted=0.05),))).passed
+
+
+def test_cells_that_come_and_go() -> None:
+    """A new cell passes, one that is gone passes with its reason, one that failed does not pass."""
+    base = a_run({name: counted_cell() for name in ("stays", "gone", "failed", "cannot", "changed")})
+    changed = replace(counted_cell(), facts={"design": "other"})
+    new = replace(
+        a_run({"stays": counted_cell(), "new": counted_cell(), "changed": changed}),
+        failed={"failed": "out of memory"}, not_applicable={"cannot": "no 2M"},
+    )  # fmt: skip
+    found = compare([base], new, Rules())
+    assert verdicts(found) == {"stays": "same", "gone": "gone", "failed": "gone", "cannot": "gone", "changed": "new",
+                               "new": "new"}  # fmt: skip
+    assert [cell.cell for cell in found.findings] == ["failed"]
+    text = as_text(found)
+    for reason in ("out of memory", "no 2M", "another configuration: design d -> other"):
+        assert reason in text
+
+
+def test_a_gate_that_measured_nothing_fails() -> None:
+    """Without a cell in common nothing was compared, which is no pass; without a base at all it is the first run."""
+    new = a_run({"new": counted_cell()})
+    nothing = compare([a_run({"old": counted_cell()})], new, Rules())
+    assert not nothing.passed
+    assert "no cell was compared" in outcome(nothing)
+    first = compare([], new, Rules())
+    assert first.passed
+    assert "nothing to compare with" in outcome(first)
+
+
+def test_a_slowdown_of_five_percent_is_found_by_ten_processes() -> None:
+    """Of 36 cells, each with 10 processes, exactly those that became 5 % slower or faster are told."""
+    chance = random.Random(4)
+    cells = [f"cell{i}" for i in range(36)]
+    planted = {"cell3": 1.05, "cell20": 1.05, "cell30": 0.94}
+    found = compare([timed_run(chance, cells)], timed_run(chance, cells, slower=planted), Rules())
+    told = {cell: verdict for cell, verdict in verdicts(found).items() if verdict in {"slower", "faster"}}
+    assert told == {"cell3": "slower", "cell20": "slower", "cell30": "faster"}
+    assert not found.passed
+
+
+def test_equal_runs_are_seldom_told_apart() -> None:
+    """Of 40 comparisons of two standard runs of the same code, at most 5 % report a regression."""
+    chance = random.Random(8)
+    cells = [f"cell{i}" for i in range(24)]
+    # With no least effect: what is left is the test and its correction, at its most nervous.
+    rules = Rules(threshold=0)
+    alarms = sum(
+        not compare([timed_run(chance, cells)], timed_run(chance, cells), rules).passed for _ in range(40)
+    )  # fmt: skip
+    assert alarms <= 2
+
+
+def test_few_processes_cannot_decide_and_say_how_many_would() -> None:
+    """Two processes a side never make a regression; the verdict says how many a side it takes, and these do."""
+    chance = random.Random(2)
+    cells = ["a", "b"]
+    found = compare([timed_run(chance, cells, 2)], timed_run(chance, cells, 2, {"a": 1.06}), Rules())
+    verdict = next(cell for cell in found.cells if cell.cell == "a")
+    assert verdict.verdict == "unsure"
+    assert verdict.measured
+    assert verdict.measured.needed
+    assert found.passed
+    assert f"{verdict.measured.needed} processes a side (has 2 and 2)" in as_text(found)
+    needed = verdict.measured.needed
+    again = compare([timed_run(chance, cells, needed)], timed_run(chance, cells, needed, {"a": 1.06}), Rules())
+    assert verdicts(again)["a"] == "slower"
+
+
+def test_one_process_a_side_tells_at_least_how_many() -> None:
+    """Without any spread to go by, the answer is the fewest with which the test can speak."""
+    chance = random.Random(2)
+    found = compare([timed_run(chance, ["a"], 1)], timed_run(chance, ["a"], 1), Rules())
+    assert "needs at least 4 processes a side (has 1 and 1)" in as_text(found)
+
+
+def test_a_difference_below_the_threshold_is_no_regression() -> None:
+    """Two percent are told by the test, but by the rules they are the same, unless a cell has a finer rule."""
+    chance = random.Random(6)
+    cells = ["a", "b"]
+    base, new = timed_run(chance, cells, 60), timed_run(chance, cells, 60, {"a": 1.02, "b": 1.02})
+    assert compare([base], new, Rules(threshold=0.05)).passed
+    found = compare([base], new, Rules(threshold=0.05, cells=(CellRule("b", threshold=0.001),)))
+    assert verdicts(found) == {"a": "same", "b": "slower"}
+
+
+def test_the_base_is_a_pool_and_its_worst_run_counts() -> None:
+    """A run as slow as one of the base runs is no regression, however many processes it has."""
+    chance = random.Random(1)
+    cells = ["a"]
+    usual = [timed_run(chance, cells) for _ in range(4)]
+    slow = timed_run(chance, cells, slower={"a": 1.1})
+    assert verdicts(compare(usual, timed_run(chance, cells, slower={"a": 1.08}), Rules())) == {"a": "slower"}
+    found = compare([*usual, slow], timed_run(chance, cells, slower={"a": 1.08}), Rules())
+    assert verdicts(found) == {"a": "unsure"}
+    assert "one of the base runs differs" in as_text(found)
+
+
+def test_times_of_other_machines_are_not_compared() -> None:
+    """Another processor: only counted numbers are compared, and the reason is told; on request, times are too."""
+    chance = random.Random(1)
+    base = timed_run(chance, ["a"])
+    other = timed_run(chance, ["a"], slower={"a": 2.0})
+    other = replace(other, metadata={**other.metadata, "cpu_model_name": "Example 9000"})
+    found = compare([base], other, Rules())
+    assert (verdicts(found), found.timed, found.passed) == ({"a": "same"}, 0, True)
+    assert "processor Example 3000 -> Example 9000" in found.notes[0]
+    assert not compare([base], other, Rules(), any_machine=True).passed
+    pool = compare([base, timed_run(chance, ["a"])], replace(other, metadata=base.metadata), Rules())
+    assert not pool.passed
+
+
+def test_other_sizes_are_refused() -> None:
+    """A quick run and a standard run are runs of different things."""
+    with pytest.raises(UserError, match="size of the scenarios"):
+        compare([a_run({})], a_run({}, **{"gmembench.size": "small"}), Rules())
+
+
+def test_annotations_are_one_line_each_and_escaped() -> None:
+    """What a result file says cannot end an annotation or open another."""
+    cell = "evil%\r\n::error::x,y:z"
+    found = compare([a_run({cell: counted_cell()})], a_run({cell: counted_cell(steps=101)}, "b.json"), Rules())
+    lines = as_github(found).splitlines()
+    assert lines[0].startswith("::error title=slower%3A evil%25%0D%0A%3A%3Aerror%3A%3Ax%2Cy%3Az::steps 100 -> 101")
+    assert all(line.startswith(("::error title=", "::notice title=")) for line in lines)
+
+
+def test_at_most_ten_annotations() -> None:
+    """GitHub shows ten errors of a step: the last one counts the others."""
+    base = a_run({f"c{i}": counted_cell() for i in range(30)})
+    found = compare([base], a_run({f"c{i}": counted_cell(steps=101) for i in range(30)}), Rules())
+    lines = as_github(found).splitlines()
+    assert len(lines) == 10
+    assert "30 slower" in lines[-1]
+
+
+def test_markdown_shows_text_as_it_is() -> None:
+    """Names with signs of Markdown or HTML are shown, not obeyed."""
+    cell = "<script>|`x`*_[a](b)"
+    found = compare([a_run({cell: counted_cell()})], a_run({cell: counted_cell(steps=101)}, "b.json"), Rules())
+    row = as_markdown(found).splitlines()[-1]
+    assert row.count("|") == 4
+    assert not set("`*[]") & set(row.replace("**slower**", ""))
+    assert "<script>" not in row
+    assert xml.sax.saxutils.escape("<script>")[4:10] in row
+
+
+def test_the_data_is_json(result_file: Callable[..., Path]) -> None:
+    """A comparison of real files as plain data: strict JSON with every cell."""
+    base, new = read_run(result_file("a.json", processes=1)), read_run(result_file("b.json", processes=1))
+    data = json.loads(json.dumps(as_data(compare([base], new, Rules())), allow_nan=False))
+    assert data["passed"]
+    assert {cell["cell"] for cell in data["cells"]} == set(base.cells)
+    assert data["compared"] == {"counted": 9, "measured": 9}
+
+
+def test_the_newest_base_run_decides_what_is_counted() -> None:
+    """Counters of older runs of the pool do not matter."""
+    old, newest = a_run({"c": counted_cell(steps=90)}), a_run({"c": counted_cell(steps=100)})
+    assert compare([old, newest], a_run({"c": counted_cell(steps=100)}), Rules()).passed
+    assert not compare([newest, old], a_run({"c": counted_cell(steps=100)}), Rules()).passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "threshold = -1",
+        "threshold = 'much'",
+        "treshold = 1",
+        "alpha = 0",
+        "[[cells]]\nthreshold = 1",
+        "=",
+        "counted = nan",
+    ],
+)
+def test_bad_rules_are_told_in_one_line(tmp_path: Path, text: str) -> None:
+    """A rules file that is wrong in any way: one line with its name."""
+    path = tmp_path / "rules.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_rules(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_later_rules_win(tmp_path: Path) -> None:
+    """The last entry that matches decides; the command line decides for all other cells."""
+    path = tmp_path / "rules.toml"
+    path.write_text(
+        'threshold = 0.1\n[[cells]]\nmatch = "a*"\nthreshold = 0.2\n[[cells]]\nmatch = "ab"\nthreshold = 0.3\n'
+    )
+    rules = read_rules(path, 0.5)
+    found: Sequence[float] = [rules.threshold_of(cell) for cell in ("ab", "ac", "x")]
+    assert found == [0.3, 0.2, 0.5]
+    assert read_rules(path).threshold == 0.1
