@@ -11,7 +11,7 @@ from gmembench.core.errors import UserError
 from gmembench.core.jit import DIGEST
 from gmembench.inject.failure import Choice, Failure
 from gmembench.inject.recording import Recorder, failure_from, kind_code, kind_name, never_begun
-from gmembench.inject.schedule import Lookup, Schedule, line_of
+from gmembench.inject.schedule import SOURCES_DIGITS, Lookup, Schedule, line_of, marks_of
 from gmembench.inject.setting import Setting, panel_of, stepper_of
 
 
@@ -133,7 +133,11 @@ def replay(failure: Failure, paths: Sequence[Path] = ()) -> Replay:
 
 
 def replay_schedule(schedule: Schedule, paths: Sequence[Path] = (), line: str = "") -> Replay:
-    """Step a schedule. The first choice that is no option, or has to wait, is the difference; the rest goes on."""
+    """Step a schedule.
+
+    The first choice that is no option, has to wait, or does something else than its mark says is the difference. The
+    rest goes on.
+    """
     try:
         recorder = Recorder(stepper_of(schedule.setting, paths), schedule.setting)
     except NeverEnds as fault:
@@ -148,15 +152,18 @@ def replay_schedule(schedule: Schedule, paths: Sequence[Path] = (), line: str = 
         standing = recorder.stepper.next_row(actor)
         if recorder.can(actor, kind) < 0:
             first = first or Difference(number, what, "no such option")
-        elif recorder.take(actor, kind) is None:
+        elif (new := recorder.take(actor, kind)) is None:
             first = first or Difference(number, what, f"it waits at {standing}")
+        elif first is None and schedule.differs(number - 1, new):
+            told = f"{_named(new, recorder.actors)}, state {new.state}"
+            first = Difference(number, "what the line was written for (its mark differs)", told)
     found = failure_from(recorder, schedule.setting, paths)
     if found is not None and first is None:
         found = msgspec.structs.replace(found, replay=line)
-    return Replay(found, first, other_sources=False)
+    return Replay(found, first, other_sources=schedule.sources not in ("", DIGEST[:SOURCES_DIGITS]))
 
 
 def with_line(failure: Failure, lookup: Lookup | None = None) -> Failure:
     """The failure with the line to paste, if there is one that is short enough."""
     choices = [(choice.actor, kind_code(choice.kind)) for choice in failure.choices]
-    return msgspec.structs.replace(failure, replay=line_of(failure.setting, choices, lookup))
+    return msgspec.structs.replace(failure, replay=line_of(failure.setting, choices, lookup, marks_of(failure)))

@@ -1,15 +1,18 @@
-"""A schedule as one line to paste: `v1:SOURCE:DESIGN:HARDWARE:EDITS:RUNS:CHECK`, or with the setting packed into it.
+"""A schedule as one line to paste: `v1:SOURCE:DESIGN:HARDWARE:EDITS:RUNS:MARKS:CHECK`, or with the setting packed in.
 
 RUNS are the runs of one actor after the other, separated by dots: the actor's number, then what it does: `s12` are
 twelve steps, `y` a zap that yields, `e` a vCPU that leaves the guest, `f2` the second forced event (from 0: the third).
 So `0s40.2s9.0s3` is two context switches. SOURCE is a scenario or plan, EDITS are separated by slashes; what a shell or
-the line would take for its own is percent-encoded. In `v1:=PACKED:RUNS:CHECK` the setting is zlib-compressed JSON in
-base64, for worlds that have no name. CHECK is the CRC-32 of all before it: a line that lost its end is refused.
+the line would take for its own is percent-encoded. In `v1:=PACKED:RUNS:MARKS:CHECK` the setting is zlib-compressed JSON
+in base64, for worlds that have no name. MARKS are eight digits that stand for the sources, and a character a step, six
+bits of a digest of its row, its outcome and the state after it: so other sources can tell which step differs first. A
+line may lack them. CHECK is the CRC-32 of all before it: a line that lost its end is refused.
 """
 
 import base64
 import binascii
 import re
+import string
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -23,6 +26,7 @@ from gmembench.core.drivers.instance import EXIT, FORCE, STEP, YIELD
 from gmembench.core.errors import UserError
 from gmembench.core.judges import SHIPPED
 from gmembench.core.world import Geometry
+from gmembench.inject.failure import Choice, Failure
 from gmembench.inject.setting import Setting
 
 PREFIX = "v1"
@@ -32,6 +36,10 @@ MOST_CHARACTERS = 1500
 
 MOST_STEPS = 1_000_000
 MOST_UNPACKED_BYTES = 1 << 20
+
+SOURCES_DIGITS = 8
+ALPHABET = string.ascii_letters + string.digits + "-_"
+MARKS = re.compile(rf"[0-9a-f]{{{SOURCES_DIGITS}}}[\w-]*", re.ASCII)
 
 RUNS = re.compile(r"\d{1,3}(?:s\d*|y|e|f\d{1,2})+")
 PART = re.compile(r"([syef])(\d*)")
@@ -43,10 +51,32 @@ Lookup = Callable[[str, str, str, Sequence[str]], Setting]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A setting, and the (actor, kind) choices to make in it."""
+    """A setting, and the (actor, kind) choices to make in it. `marks`: what they did when the line was written."""
 
     setting: Setting
     choices: tuple[tuple[int, int], ...]
+    marks: str = ""
+
+    @property
+    def sources(self) -> str:
+        """Beginning of the digest of the sources that wrote it; "" if the line does not say."""
+        return self.marks[:SOURCES_DIGITS]
+
+    def differs(self, number: int, made: Choice) -> bool:
+        """Whether step `number`, from 0, is known to have done something else than this."""
+        at = SOURCES_DIGITS + number
+        return at < len(self.marks) and self.marks[at] != mark_of(made)
+
+
+def mark_of(made: Choice) -> str:
+    """The character that stands for what a step did."""
+    text = f"{made.row} {made.outcome} {made.state}"
+    return ALPHABET[zlib.crc32(text.encode()) % len(ALPHABET)]
+
+
+def marks_of(failure: Failure) -> str:
+    """What the steps of a failure did, and with which sources."""
+    return failure.sources[:SOURCES_DIGITS] + "".join(map(mark_of, failure.choices))
 
 
 def _run(kinds: Iterable[int]) -> str:
@@ -88,11 +118,16 @@ def _with_check(text: str) -> str:
     return f"{text}:{zlib.crc32(text.encode()):08x}"
 
 
-def named_line(setting: Setting, choices: Choices) -> str:
+def _ended(words: Sequence[str], choices: Choices, marks: str) -> str:
+    """A line with its runs, its marks if it has any, and its check."""
+    return _with_check(":".join([PREFIX, *words, runs_of(choices), *([marks] if marks else [])]))
+
+
+def named_line(setting: Setting, choices: Choices, marks: str = "") -> str:
     """The line of a setting that its source, design, hardware and edits name."""
     edits = "/".join(quote_plus(edit, safe=SAFE) for edit in setting.edits)
-    words = [quote_plus(setting.scenario, safe=SAFE + "/"), setting.design, setting.hardware, edits, runs_of(choices)]
-    return _with_check(":".join([PREFIX, *words]))
+    words = [quote_plus(setting.scenario, safe=SAFE + "/"), setting.design, setting.hardware, edits]
+    return _ended(words, choices, marks)
 
 
 def _dropped(document: dict[str, Any]) -> dict[str, Any]:
@@ -103,15 +138,15 @@ def _dropped(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "world": world, "invariants": judged}
 
 
-def packed_line(setting: Setting, choices: Choices) -> str:
+def packed_line(setting: Setting, choices: Choices, marks: str = "") -> str:
     """The line of any setting; it stands alone."""
     document = _dropped(msgspec.to_builtins(setting))
     packed = zlib.compress(msgspec.json.encode(document), 9)
     text = base64.urlsafe_b64encode(packed).decode().rstrip("=")
-    return _with_check(f"{PREFIX}:={text}:{runs_of(choices)}")
+    return _ended([f"={text}"], choices, marks)
 
 
-def line_of(setting: Setting, choices: Choices, lookup: Lookup | None = None) -> str:
+def line_of(setting: Setting, choices: Choices, lookup: Lookup | None = None, marks: str = "") -> str:
     """The shortest line that stands for a schedule; "" if none is short enough to paste."""
     if setting.scenario and lookup is not None:
         try:
@@ -119,8 +154,8 @@ def line_of(setting: Setting, choices: Choices, lookup: Lookup | None = None) ->
         except UserError:
             named = None
         if named == setting:
-            return named_line(setting, choices)
-    line = packed_line(setting, choices)
+            return named_line(setting, choices, marks)
+    line = packed_line(setting, choices, marks)
     return line if len(line) <= MOST_CHARACTERS else ""
 
 
@@ -140,16 +175,21 @@ def read_line(text: str, lookup: Lookup | None = None) -> Schedule:
         raise UserError(
             f"damaged within its {len(text)} characters (the checksum differs)", where, "paste the whole line again"
         )
-    words = body.split(":")[1:]
+    words, marks = body.split(":")[1:], ""
+    if len(words) in (3, 6):
+        marks = words.pop()
+        if not MARKS.fullmatch(marks):
+            raise UserError(f"{marks[:24]!r} are no marks", where, "paste the whole line again")
     if len(words) == 2 and words[0].startswith("="):
-        return Schedule(_unpacked(words[0][1:], where), choices_of(words[1], where))
+        return Schedule(_unpacked(words[0][1:], where), choices_of(words[1], where), marks)
     if len(words) != 5:
-        raise UserError(f"{len(words)} parts", where, "a line is v1:SOURCE:DESIGN:HARDWARE:EDITS:RUNS:CHECK")
+        raise UserError(f"{len(words)} parts", where, "a line is v1:SOURCE:DESIGN:HARDWARE:EDITS:RUNS:MARKS:CHECK")
     source, design, hardware, edits, runs = words
     if lookup is None:
         raise UserError(f"no scenario or plan {source!r}", where, "replay the file of the failure")
     named = [unquote_plus(edit) for edit in edits.split("/") if edit]
-    return Schedule(lookup(unquote_plus(source), design, hardware, named), choices_of(runs, where))
+    setting = lookup(unquote_plus(source), design, hardware, named)
+    return Schedule(setting, choices_of(runs, where), marks)
 
 
 def _unpacked(text: str, where: str) -> Setting:

@@ -66,7 +66,9 @@ def test_a_first_state_that_is_wrong_is_a_violation(folder: Path) -> None:
     assert answer.violation is not None
     assert answer.violation.invariant == "ALIAS"
     assert answer.failure is not None
-    told = "so it is before anybody steps, after what is prepared (V0 convert 0 private, V0 access 0 write, H0 punch 0)"
+    told = (
+        "before anybody steps, after what is prepared (V0 convert gfn 0 private, V0 access gfn 0 write, H0 punch gfn 0)"
+    )
     assert told in " ".join(as_text(answer.failure).split())
 
 

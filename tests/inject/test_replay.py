@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,8 @@ from planted import PLANTED, found
 
 from gmembench.core.errors import UserError
 from gmembench.inject.failure import Choice, Failure, write_failure
-from gmembench.inject.replay import replay, step_line
+from gmembench.inject.replay import replay, replay_schedule, step_line
+from gmembench.inject.schedule import SOURCES_DIGITS, Schedule, marks_of, packed_line, read_line
 
 replaced = msgspec.structs.replace
 
@@ -113,3 +115,54 @@ def test_digests_are_the_same_in_another_process(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path / "a.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "None\n"
+
+
+def marked(name: str = "no-recheck") -> Schedule:
+    """The line of a planted bug, read again."""
+    failure, choices = found(name)
+    return read_line(packed_line(failure.setting, choices, marks_of(failure)))
+
+
+def test_a_line_tells_what_its_steps_did() -> None:
+    """The same sources make the same steps: a mark each, and no difference."""
+    asked = marked()
+    assert len(asked.marks) == SOURCES_DIGITS + len(asked.choices)
+    done = replay_schedule(asked)
+    assert (done.difference, done.other_sources) == (None, False)
+
+
+def test_a_line_of_a_version_that_did_something_else_names_the_step() -> None:
+    """The first mark that differs is the step; the rest goes on, and the violation shows all the same."""
+    asked = marked()
+    at = SOURCES_DIGITS + 6
+    marks = asked.marks[:at] + ("a" if asked.marks[at] != "a" else "b") + asked.marks[at + 1 :]
+    done = replay_schedule(replace(asked, marks=marks))
+    assert done.difference is not None
+    assert done.difference.step == 7
+    assert done.difference.got.startswith("V1: access.")
+    assert done.found is not None
+    assert done.found.replay == ""
+
+
+def test_a_line_of_other_sources_says_so() -> None:
+    """Also if all of its steps are as they were."""
+    asked = marked()
+    done = replay_schedule(replace(asked, marks="0" * SOURCES_DIGITS + asked.marks[SOURCES_DIGITS:]))
+    assert (done.difference, done.other_sources) == (None, True)
+
+
+def test_a_line_without_marks_says_nothing_of_its_sources() -> None:
+    """It is only replayed."""
+    done = replay_schedule(replace(marked(), marks=""))
+    assert (done.difference, done.other_sources) == (None, False)
+    assert done.found is not None
+
+
+def test_another_design_under_a_line_is_noticed_at_its_first_step() -> None:
+    """With the check back in its place it is the check that differs, though every choice can be made until then."""
+    asked = marked()
+    done = replay_schedule(replace(asked, setting=mended(found("no-recheck")[0]).setting))
+    assert done.difference is not None
+    assert done.difference.expected == "what the line was written for (its mark differs)"
+    assert "access.fault.recheck_stale" in done.difference.got
+    assert done.found is None

@@ -9,7 +9,7 @@ from planted import END, H0, H1, PLANTED, V0, V1, WRITES, Choices, found, instan
 from gmembench.core.operations import WRITE
 from gmembench.inject.recording import record
 from gmembench.inject.running import starter
-from gmembench.inject.schedule import named_line
+from gmembench.inject.schedule import marks_of, named_line
 from gmembench.inject.setting import Setting, setting_of, stepper_of
 from gmembench.inject.smaller import leg_key, legs_of, smallest, smallest_failure
 from gmembench.inject.smaller import walk as walk_legs
@@ -63,4 +63,4 @@ def test_a_setting_that_needs_nothing_less_keeps_its_name() -> None:
     small = smallest_failure(setting, choices, "ALIAS", budget=500, lookup=lambda *names: setting)
     assert small is not None
     assert small.setting == setting
-    assert small.replay == named_line(setting, [(c.actor, 0) for c in small.choices])
+    assert small.replay == named_line(setting, [(c.actor, 0) for c in small.choices], marks_of(small))
