@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gmembench.core.drivers.sampling import Strategy
     from gmembench.inject.answer import Answer
     from gmembench.inject.campaign import Tally
+    from gmembench.inject.sweep import Shot
 
 UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
@@ -52,6 +53,13 @@ def number_of_bytes(ctx: click.Context, param: click.Parameter, value: str) -> i
     "--pct", "depth", metavar="DEPTH", type=click.IntRange(1, 64), help="Make schedules by PCT of this depth."
 )
 @click.option("--schedules", metavar="N", type=click.IntRange(1), help="How many by PCT. Default: 1000000.")
+@click.option(
+    "--sweep",
+    metavar="EVENT[@ROW]",
+    default="",
+    help="One run for each hit of an event: forced at the first, at the second, until it is not reached. "
+    "With `EVENT@ACTOR before ROW` at one actor's.",
+)
 @click.option("--workers", metavar="N", type=click.IntRange(1), default=1, help="Processes that make schedules.")
 @click.option("--swarm/--no-swarm", default=True, help="Every other batch of schedules leaves out events. The default.")
 @click.option("--failures", metavar="N", type=click.IntRange(1), default=1, help="End after N different failures.")
@@ -86,6 +94,7 @@ def explore(
     random: int | None,
     depth: int | None,
     schedules: int | None,
+    sweep: str,
     workers: int,
     swarm: bool,
     failures: int,
@@ -116,13 +125,19 @@ def explore(
     from gmembench.benchmarks.output import check_new_path
     from gmembench.inject.question import Words, ask
 
-    sampled = check_driver(exhaustive, random, depth, schedules)
-    check_options(ctx, OF_SEARCH if sampled else OF_SCHEDULES)
+    sampled = check_driver(exhaustive, random, depth, schedules, sweep)
+    check_options(ctx, (*OF_SEARCH, *OF_SCHEDULES) if sweep else OF_SEARCH if sampled else OF_SCHEDULES)
     if save is not None:
         check_new_path(save, "--save")
     words = Words(design, scenario, hardware, plan, edits_in_order(ctx, edits), ignore, seed, paths)
     question, most_seconds = ask(words), float("inf") if seconds is None else seconds
-    if sampled:
+    shots: Sequence[Shot] = ()
+    if sweep:
+        from gmembench.inject.sweep import swept, use_of
+
+        done = swept(question, use_of(sweep), most_seconds)
+        answer, shots = done.answer, done.shots
+    elif sampled:
         from gmembench.inject.campaign import Orders
         from gmembench.inject.chance import by_chance
 
@@ -138,15 +153,18 @@ def explore(
 
         write_failure(save, answer.failure)
     if as_json:
-        options.print_json(as_data(answer, save))
+        options.print_json(as_data(answer, save) | ({"shots": [as_shot(shot) for shot in shots]} if sweep else {}))
     else:
-        sys.stdout.write(as_text(answer, save))
+        sys.stdout.write(as_table(shots) + as_text(answer, save))
     return answer.exit_code
 
 
-def check_driver(exhaustive: bool, random: int | None, depth: int | None, schedules: int | None) -> int:
+def check_driver(
+    exhaustive: bool, random: int | None, depth: int | None, schedules: int | None, sweep: str = ""
+) -> int:
     """How many schedules are to be made; 0 for an exhaustive search. Raises UsageError for two drivers."""
-    asked = [name for name, given in (("--exhaustive", exhaustive), ("--random", random), ("--pct", depth)) if given]
+    drivers = (("--exhaustive", exhaustive), ("--random", random), ("--pct", depth), ("--sweep", sweep))
+    asked = [name for name, given in drivers if given]
     if len(asked) > 1:
         raise click.UsageError(f"{' and '.join(asked)} exclude each other")
     if schedules is not None and depth is None:
@@ -163,11 +181,11 @@ OF_SCHEDULES = ("workers", "swarm", "failures", "corpus")
 
 def check_options(ctx: click.Context, idle: Sequence[str]) -> None:
     """Raise UsageError for an option that the line gives and the driver does not have: none is left aside silently."""
-    of_search = tuple(idle) == OF_SEARCH
     for item in ctx.command.params:
         if item.name in idle and ctx.get_parameter_source(item.name) is click.core.ParameterSource.COMMANDLINE:
             named = "/".join([*item.opts, *item.secondary_opts])
-            wanted = "an exhaustive search: leave out --random and --pct" if of_search else "--random or --pct"
+            others = "leave out --random, --pct and --sweep"
+            wanted = f"an exhaustive search: {others}" if item.name in OF_SEARCH else "--random or --pct"
             raise click.UsageError(f"{named} goes with {wanted}")
 
 
@@ -186,6 +204,22 @@ class Progress:
         rates = f"{tally.schedules / seconds:,.0f} schedules/s, {tally.steps / seconds / 1e6:.1f} M steps/s"
         text = f"{tally.schedules:,} schedules, {rates}, {len(tally.taken)} branches taken{seen}"
         print(f"\r\x1b[K{text}\r" if self.terminal else text, end="" if self.terminal else "\n", file=sys.stderr)
+
+
+def as_shot(shot: "Shot") -> dict[str, Any]:
+    """A run of a sweep as plain data."""
+    broken = shot.violation.invariant if shot.violation else None
+    return {"skip": shot.skip, "hit": shot.hit, "ended": shot.ended, "steps": shot.steps, "invariant": broken}
+
+
+def as_table(shots: "Sequence[Shot]") -> str:
+    """The runs of a sweep, a line each; nothing without any."""
+    lines = []
+    for shot in shots:
+        ended = "all ended" if shot.ended else "not all ended"
+        told = f"{shot.violation.invariant} broken" if shot.violation else ended
+        lines.append(f"hit {shot.skip + 1:>3}  {shot.hit:<40} {shot.steps:>6} steps  {told}\n")
+    return "".join([*lines, "\n"]) if lines else ""
 
 
 def as_data(answer: "Answer", save: Path | None = None) -> dict[str, Any]:

@@ -200,7 +200,35 @@ def test_pct_finds_the_bug_and_shrinks_it() -> None:
     assert answer["replay"] == bug()[1]["replay"]
 
 
+def test_a_sweep_tells_of_each_hit() -> None:
+    """A punch at the first arrival and at the second; without the check each breaks it, and the line shows it again."""
+    words = ("--inject", BUG, "--sweep", "punch_hole@V0 before access.fault.lock_mmu")
+    done = explore(*words, "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["verdict"], answer["invariant"]) == (1, "violation", "UAF-MAP")
+    assert {shot["hit"] for shot in answer["shots"]} == {"access.fault.lock_mmu"}
+    assert [shot["skip"] for shot in answer["shots"]] == list(range(answer["schedules"]))
+    assert answer["steps"][-1] == "V0: access.fault.set_spte gfn=0 pfn=1"
+    assert answer["claim"].startswith("punch_hole at `V0 before access.fault.lock_mmu` happened at each of ")
+    assert len(read_line(answer["replay"].rpartition(" ")[2]).choices) == len(answer["steps"])
+
+
+def test_a_sweep_that_breaks_nothing_is_exit_zero() -> None:
+    """An allocation fails at each place where it can, once a run; the table has a line for each."""
+    done = explore("--design", "guest-memfd", "--scenario", "fault-vs-punch", "--sweep", "alloc_fail")
+    assert done.returncode == 0
+    assert done.stdout.startswith("hit   1  access.")
+    assert "\nnot-found: fault-vs-punch, guest-memfd on none\n" in done.stdout
+    assert "None of the runs breaks something judged." in " ".join(done.stdout.split())
+
+
 BAD = [
+    (["--inject", BUG, "--sweep", "punch_hole"], "punch_hole has no point; say where: punch_hole@ROW"),
+    (["--inject", BUG, "--sweep", "punch_hol@access.fault.lock_mmu"], "no event 'punch_hol'"),
+    (["--inject", BUG, "--sweep", "punch_hole@access.fault.lok_mmu"], "has no row 'access.fault.lok_mmu'"),
+    (["--inject", BUG, "--sweep", "alloc_fail", "--pct", "3"], "--pct and --sweep exclude each other"),
+    (["--inject", BUG, "--sweep", "alloc_fail", "--states", "9"], "--states goes with an exhaustive search"),
+    (["--inject", BUG, "--sweep", "alloc_fail", "--workers", "2"], "--workers goes with --random or --pct"),
     (["--inject", BUG, "--exhaustive", "--random", "5"], "--exhaustive and --random exclude each other"),
     (["--inject", BUG, "--random", "5", "--schedules", "5"], "--schedules goes with --pct"),
     (["--inject", BUG, "--random", "5", "--order", "depth"], "--order goes with an exhaustive search"),
