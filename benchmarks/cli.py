@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 import gmembench
-from gmembench.benchmarks.commands import cache, compare, explain, explore, listing, replay, report, run, trace
+from gmembench.benchmarks.commands import cache, compare, explain, explore, history, listing, replay, report, run, trace
 from gmembench.core.errors import UserError
 
 BAD_INPUT = 2
@@ -40,6 +40,7 @@ COMMANDS = (
     explain.explain,
     report.report,
     compare.compare,
+    history.history,
     trace.trace,
     listing.list_,
     cache.cache,

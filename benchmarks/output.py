@@ -42,6 +42,24 @@ def write_new(path: Path, text: str | bytes) -> None:
     _sync_folder(path.absolute().parent)
 
 
+def replace_file(path: Path, text: str | bytes) -> None:
+    """Write `text` to `path`, which may exist: it holds all of the old text or all of the new one, at any moment.
+
+    Raises OSError; the old text then stays.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.absolute().parent)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make the rename durable: the entry of a new file is data of its folder."""
     descriptor = os.open(folder, os.O_RDONLY)

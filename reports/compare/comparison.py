@@ -1,11 +1,11 @@
 """One run against a pool: a verdict for every cell, and what could not be compared, with the reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from gmembench.core.errors import UserError
+from gmembench.reports import machine
 from gmembench.reports.compare.counted import Counted, compare_counted
 from gmembench.reports.compare.measured import Measured, Sample, compare_measured
 from gmembench.reports.compare.rules import Rules
@@ -13,15 +13,6 @@ from gmembench.reports.runs import Numbers, Run
 
 VERDICTS = ("slower", "unsure", "gone", "new", "faster", "same")
 """Worst first."""
-
-MACHINE = (
-    ("cpu_model_name", "processor"),
-    ("cpu_count", "number of processors"),
-    ("platform", "kernel and platform"),
-    ("python_version", "Python"),
-    ("gmembench.numba", "Numba"),
-)
-"""Metadata that must be equal for times to be compared, and how a reader calls them."""
 
 CONFIGURATION = (("gmembench.size", "size of the scenarios"),)
 """Metadata without which two runs are not runs of the same thing."""
@@ -96,10 +87,19 @@ def compare(
     names = [*newest, *(name for name in new.cells if name not in newest)] if base else []
     found = [_verdict(name, newest.get(name), new, measured.get(name), rules) for name in names]
     found.sort(key=lambda cell: (not cell.finding, VERDICTS.index(cell.verdict), cell.cell))
+    notes += _warnings(new)
     if times and base and not samples and any(cell.means_s for cell in new.cells.values()) and not notes:
         notes.append("No time was compared: no cell was timed in the base too.")
     paths = tuple(str(run.path) for run in base)
     return Comparison(paths, str(new.path), rules, tuple(found), tuple(notes))
+
+
+def _warnings(new: Run) -> list[str]:
+    """What the new run says against itself."""
+    found = [str(new.metadata[key])[:300] for key in ("noise.warning",) if new.metadata.get(key)]
+    if new.metadata.get("gmembench.complete") == "no":
+        found.append("The run was interrupted: cells are missing.")
+    return found
 
 
 def _check_configuration(base: Run, new: Run) -> None:
@@ -108,15 +108,6 @@ def _check_configuration(base: Run, new: Run) -> None:
         if theirs != ours:
             what = f"the {name} is {str(ours)[:40]!r}, but {str(theirs)[:40]!r} in {base.path}"
             raise UserError(what, str(new.path), "compare runs of the same tier")
-
-
-def machine_differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between the machines of two runs, in words."""
-    return [
-        f"{name} {_short(base.get(key))} -> {_short(new.get(key))}"
-        for key, name in MACHINE
-        if base.get(key) != new.get(key)
-    ]
 
 
 def _short(value: object) -> str:
@@ -128,7 +119,7 @@ def _same_machine(base: Sequence[Run], new: Run, any_machine: bool) -> tuple[lis
     timed = [run for run in base if any(cell.means_s for cell in run.cells.values())]
     if not any(cell.means_s for cell in new.cells.values()):
         return [], []
-    others = [(run, differences) for run in timed if (differences := machine_differences(run.metadata, new.metadata))]
+    others = [(run, differences) for run in timed if (differences := machine.differences(run.metadata, new.metadata))]
     if not others or any_machine:
         return timed, [f"Times of other machines are compared: {others[0][1][0]}."] if others else []
     left = [run for run in timed if all(run is not other for other, _ in others)]

@@ -1,7 +1,8 @@
 """The folder of a history: packed result files, one a run, named by time, commit and content.
 
 `runs/<UTC time>-<commit>-<digest>.json.zst`: their order is the order of their names. The digest is of the
-unpacked content, so a file that was added is known again, and one that was changed is noticed. `blessed/` holds
+unpacked content, so a file that was added is known again. A counted run of another commit may have the same content: it
+is another run. `blessed/` holds
 a file for each change that is meant. Everything else can be made anew from these.
 """
 
@@ -23,8 +24,8 @@ RUNS, BLESSED = "runs", "blessed"
 SUFFIX = ".json.zst"
 NO_COMMIT = "none"
 
-_NAME = re.compile(r"(\d{8}T\d{6}Z)-([0-9A-Za-z]{1,12})-([0-9a-f]{16})\.json\.zst")
-_COMMIT = re.compile(r"[0-9A-Za-z]+")
+_NAME = re.compile(r"(\d{8}T\d{6}Z)-([0-9A-Za-z]{1,40}\+?)-([0-9a-f]{16})\.json\.zst")
+_COMMIT = re.compile(r"([0-9A-Za-z]+)(\+?)")
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,21 @@ def packed(path: Path, folder: Path, commit: str | None, time: dt.datetime | Non
     run = read_run(path)
     content = read_bytes(path)
     digest = hashlib.sha256(content).hexdigest()[:16]
-    if folder.exists():
-        for entry in entries(folder):
-            if entry.digest == digest:
-                return entry, None
+    named = _short_commit(str(commit or run.metadata.get("gmembench.commit") or NO_COMMIT))
+    for entry in entries(folder) if folder.exists() else []:
+        if (entry.digest, entry.commit) == (digest, named):
+            return entry, None
     stamp = f"{time or _time_of(run.metadata, path):%Y%m%dT%H%M%SZ}"
-    named = str(commit or run.metadata.get("gmembench.commit") or NO_COMMIT)
-    if not _COMMIT.fullmatch(named):
-        raise UserError(f"{named[:40]!r} is not the name of a commit", "--commit", "give its hash")
-    entry = Entry(f"{stamp}-{named[:12]}-{digest}{SUFFIX}", stamp, named[:12], digest)
+    entry = Entry(f"{stamp}-{named}-{digest}{SUFFIX}", stamp, named, digest)
     return entry, zstandard.compress(content, 9)
+
+
+def _short_commit(name: str) -> str:
+    """The hash of a commit, and `+` if files were changed."""
+    found = _COMMIT.fullmatch(name)
+    if not found:
+        raise UserError(f"{name[:40]!r} is not the name of a commit", "--commit", "give its hash")
+    return found[1][:40] + found[2]
 
 
 def _time_of(metadata: Mapping[str, Any], path: Path) -> dt.datetime:
