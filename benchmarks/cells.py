@@ -29,6 +29,11 @@ class Cell:
         """`scenario/design/hardware/page size`."""
         return f"{self.scenario}/{self.design}/{self.hardware}/{self.page_size}"
 
+    @property
+    def group(self) -> str:
+        """What it has in common with the cells that differ from it in the design only."""
+        return f"{self.scenario}/{self.hardware}/{self.page_size}"
+
 
 def load_scenarios(paths: Sequence[Path] = ()) -> dict[str, Scenario]:
     """All scenarios by name. Raises UserError for a file outside the package that is no scenario."""

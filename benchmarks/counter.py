@@ -1,7 +1,6 @@
 """The counting child: runs the cells it is asked for, untimed, and answers each with one line of JSON.
 
-It also compiles the kernels, so that the workers which time cells afterwards find them on disk, and
-measures how long one pass takes, from which the harness chooses the number of loops.
+It also compiles the kernels, so that the processes which time cells afterwards find them on disk.
 """
 
 import argparse
@@ -28,22 +27,10 @@ def kernels_state() -> str:
     return "cached" if any(path.is_file() for path in jit.STEPS_FOLDER.rglob("*")) else "cold"
 
 
-def count(cell: Cell, request: Request, timed: bool) -> dict[str, Any]:
-    """The line of one cell: its counted numbers, and with `timed` the seconds of a warm pass and of its set-up."""
-    prepared = prepare(cell, request.paths, request.trace)
-    line: dict[str, Any] = {"cell": cell.name, "counted": prepared.counted()}
-    if timed:
-        prepared.time(1)
-        start = time.perf_counter()
-        line["pass_s"] = prepared.time(1)
-        line["wall_s"] = time.perf_counter() - start
-    return line
-
-
-def answer(cell: Cell, request: Request, timed: bool) -> dict[str, Any]:
-    """The line of a cell; one that raises gives a line with its error."""
+def answer(cell: Cell, request: Request) -> dict[str, Any]:
+    """The line of a cell: its counted numbers; one that raises gives a line with its error."""
     try:
-        return count(cell, request, timed)
+        return {"cell": cell.name, "counted": prepare(cell, request.paths, request.trace).counted()}
     except UserError as error:
         return {"cell": cell.name, "mistake": [error.what, error.where, error.mend]}
     except Exception as error:  # noqa: BLE001 - one broken cell must not take the others with it
@@ -73,7 +60,7 @@ class Output:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Count the cells that lines on standard input name: `{"cell": NAME, "timed": true}` measures a pass as well."""
+    """Count the cells that lines on standard input name."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     arguments = parser.parse_args(words)
@@ -83,8 +70,7 @@ def main(words: Sequence[str] | None = None) -> None:
         cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
         output = Output()
         for text in sys.stdin:
-            asked = json.loads(text)
-            output.write(json.dumps(answer(cells[asked["cell"]], request, asked["timed"])))
+            output.write(json.dumps(answer(cells[text.rstrip("\n")], request)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told the cause
         die(error)
 

@@ -10,7 +10,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from gmembench.benchmarks import child
@@ -41,11 +41,11 @@ class Counter:
         """Where its answers can be waited for."""
         return self._child.output.fileno()
 
-    def ask(self, name: str, timed: bool) -> None:
+    def ask(self, name: str) -> None:
         """Ask for the line of a cell. A child that has ended shows it in `line`."""
         self.cell, self._heard_s = name, time.monotonic()
         with contextlib.suppress(BrokenPipeError):
-            self._child.ask(json.dumps({"cell": name, "timed": timed}))
+            self._child.ask(name)
 
     def patience_s(self) -> float:
         """Seconds for which it may still be silent."""
@@ -73,10 +73,8 @@ class Counter:
         self._running.close()
 
 
-def counted_lines(
-    names: Sequence[str], request: child.Request, timed: Collection[str]
-) -> Generator[dict[str, Any], None, None]:
-    """The line of every cell, as they come; those in `timed` with the time of a pass.
+def counted_lines(names: Sequence[str], request: child.Request) -> Generator[dict[str, Any], None, None]:
+    """The line of every cell, as they come.
 
     A child that ends over a cell, or has to be ended, gives an error line, and another child goes on.
     """
@@ -88,7 +86,7 @@ def counted_lines(
         while left or counters:
             while left and len(counters) < at_once:
                 counters.append(Counter(request))
-                counters[-1].ask(left[0], left.popleft() in timed)
+                counters[-1].ask(left.popleft())
             select.select(counters, [], [], min(counter.patience_s() for counter in counters))
             for counter in tuple(counters):
                 line = _answer(counter)
@@ -96,12 +94,12 @@ def counted_lines(
                     continue
                 if "error" not in line:
                     at_once = CHILDREN
-                yield {**line, "jit": state}
                 if left and not line.get("ended"):
-                    counter.ask(left[0], left.popleft() in timed)
+                    counter.ask(left.popleft())  # asked before the line is taken: keeping it may wait for the disk
                 else:
                     counters.remove(counter)
                     counter.close()
+                yield {**line, "jit": state}
     finally:
         for counter in counters:
             counter.close()

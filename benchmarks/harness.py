@@ -1,203 +1,253 @@
-"""Count every cell once, then time cells under pyperf, interleaved: one worker process of each in every round.
+"""Count every cell once, then time groups of cells, interleaved: every process times all designs of one group.
 
-Designs timed in blocks differ by the drift of the machine; one process of each in random order
-takes most of that out. The number of passes in a value is chosen from a pass measured before, so
-no process is spent on calibration. The order is shuffled with a fixed seed.
+Designs timed in blocks differ by the drift of the machine; designs timed in one process, in random order, share it.
+Passes in a value follow from counted steps, so they are the same in every run, and no process calibrates.
+What is finished is kept in the store at once, and what the store has is not done again.
 """
 
 import contextlib
-import random
-import subprocess
-import tempfile
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import pyperf
-
-from gmembench.benchmarks import child
+from gmembench.benchmarks import group as groups
+from gmembench.benchmarks import plain
 from gmembench.benchmarks.cells import Cell
-from gmembench.benchmarks.counters import SILENCE_AT_MOST_S, counted_lines
+from gmembench.benchmarks.child import ChildFailed, Request
+from gmembench.benchmarks.counters import counted_lines
 from gmembench.benchmarks.progress import Progress
+from gmembench.benchmarks.store import Store
+from gmembench.benchmarks.timing import CellFailed, do_job
 from gmembench.core.errors import UserError
 
-LOOPS_AT_MOST = 1 << 16
-SETUP_SHARE = 10
-"""Passes are also bounded so that a value with its set-up takes at most this many times the wanted time."""
+LIMIT_AT_LEAST_S = 60.0
+SLACK = 50
+NS_A_STEP = {"interpreted": 60_000.0}
+NS_A_STEP_COMPILED = 5.0
+"""A step takes 1 to 5 ns, interpreted 20 us and more. A value may take SLACK times that, and a while."""
 
-SLACK = 20
-"""A worker process is ended when it takes this many times what a pass measured before lets expect, and a while."""
+COUNTED, JOBS, PLAIN = "counted", "jobs", "plain"
+"""Kinds of pieces in the store."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. `processes_in_all` bounds the worker processes of a run, None does not.
+    """How much is measured: `processes` for each group, `in_all` at most (None: no bound).
 
-    Cells of 4K pages get `processes_per_cell`, those of larger pages `processes_per_huge_cell`.
+    A process does `warmups` rounds that do not count, then `values` rounds; a value has about `value_steps` steps.
     """
 
     size: str
     values: int
     warmups: int
-    value_s: float
-    processes_per_cell: int
-    processes_per_huge_cell: int
-    processes_in_all: int | None
-
-
-QUICK = Effort("small", 3, 1, 0.01, processes_per_cell=2, processes_per_huge_cell=1, processes_in_all=24)
-FULL = Effort("full", 3, 1, 0.1, processes_per_cell=10, processes_per_huge_cell=10, processes_in_all=None)
+    value_steps: int
+    processes: int
+    in_all: int | None = None
 
 
 @dataclass
 class Outcome:
-    """What a run found, by cell name: counted lines, pyperf benchmarks, causes of failure, cells left untimed."""
+    """What a run found, by cell name: counted lines, pyperf runs as plain data, causes of failure, cells left untimed.
+
+    `plain`: pyperf's own JSON of a cell, from the plain harness. `wall_s`: of all `parts` of a run that was resumed.
+    """
 
     counted: dict[str, dict[str, Any]] = field(default_factory=dict)
-    timed: dict[str, Any] = field(default_factory=dict)
+    runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    plain: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     untimed: list[str] = field(default_factory=list)
+    wall_s: float = 0.0
+    parts: int = 1
+
+    @property
+    def timed(self) -> set[str]:
+        """Cells that have a time, all of it."""
+        return (set(self.runs) | set(self.plain)) - set(self.failed)
 
 
-def round_robin(cells: Iterable[Cell]) -> list[Cell]:
-    """The cells in an order that takes one of every scenario, then a second of every scenario, and so on."""
-    seen: dict[str, int] = {}
-    turns = []
-    for cell in cells:
-        turn = seen.get(cell.scenario, 0)
-        seen[cell.scenario] = turn + 1
-        turns.append((turn, cell))
-    return [cell for _, cell in sorted(turns, key=lambda pair: pair[0])]
+@dataclass(frozen=True)
+class Work:
+    """What a run is to do. `effort` None: only count. `harness`: "interleaved" or "pyperf", with `pyperf_options`."""
+
+    cells: Sequence[Cell]
+    timed: Sequence[Cell]
+    effort: Effort | None
+    request: Request
+    seed: int = 0
+    harness: str = "interleaved"
+    pyperf_options: tuple[str, ...] = ()
+    cell_limit_s: float | None = None
 
 
-def share(cells: Sequence[Cell], effort: Effort) -> dict[str, int]:
-    """Worker processes for each cell that is timed; a cell that gets none is not in the answer."""
-    in_all = effort.processes_in_all
-    huge, small = effort.processes_per_huge_cell, effort.processes_per_cell
-    wanted = {cell.name: small if cell.page_size == "4K" else huge for cell in cells}
-    if in_all is None or sum(wanted.values()) <= in_all:
-        return wanted
-    return {cell.name: 1 for cell in round_robin(cells)[:in_all]}
+class Run:
+    """A run under way: `outcome` is right at every moment, also when an exception ends the run."""
 
+    def __init__(self, work: Work, show: Progress, store: Store | None = None) -> None:
+        self.work, self.show, self.store = work, show, store
+        self.outcome = Outcome()
+        self._begun_s = time.monotonic()
+        self._before_s = 0.0
+        chosen = groups.groups_of(work.timed) if work.effort else []
+        self.groups = {group.name: group for group in chosen}
+        self.processes = groups.share(chosen, work.effort.processes, work.effort.in_all) if work.effort else {}
 
-def rounds(processes: dict[str, int]) -> list[str]:
-    """The order in which worker processes run: in every round one of each cell, shuffled."""
-    shuffle = random.Random(0)  # a fixed seed: two runs time in the same order
-    order: list[str] = []
-    for number in range(max(processes.values(), default=0)):
-        names = [name for name, wanted in processes.items() if wanted > number]
-        shuffle.shuffle(names)
-        order += names
-    return order
-
-
-def loops_for(pass_s: float, wall_s: float, value_s: float) -> int:
-    """Passes in one value, so that it takes `value_s` seconds, and with set-up at most ten times that."""
-    wanted = value_s / max(pass_s, 1e-9)
-    affordable = SETUP_SHARE * value_s / max(wall_s, 1e-9)
-    return max(1, min(round(wanted), round(affordable), LOOPS_AT_MOST))
-
-
-def time_command(name: str, loops: int, effort: Effort, request: child.Request, output: Path) -> list[str]:
-    """The command of a pyperf manager for one worker process of a cell."""
-    command = [*child.module_command("gmembench.benchmarks.worker"), f"--cell={name}", *request.arguments()]
-    command += ["--processes", "1", "--values", str(effort.values), "--warmups", str(effort.warmups)]
-    command += ["--loops", str(loops), "--quiet", "--output", str(output)]
-    return [*command, f"--inherit-environ={','.join(child.inherited_names())}"]
-
-
-def timed_once(name: str, loops: int, wall_s: float, effort: Effort, request: child.Request) -> Any:
-    """One pyperf benchmark with the run of one worker process. `wall_s`: what a pass takes with its set-up.
-
-    Raises ChildFailed with the cause.
-    """
-    limit_s = SILENCE_AT_MOST_S + SLACK * loops * wall_s * (effort.values + effort.warmups)
-    with tempfile.TemporaryDirectory(prefix="gmembench-") as folder:
-        output = Path(folder, "result.json")
-        with child.running(time_command(name, loops, effort, request, output)) as timing:
-            try:
-                timing.process.communicate(timeout=limit_s)
-            except subprocess.TimeoutExpired:
-                raise child.ChildFailed(
-                    f"timing was ended after {limit_s:.0f} s, many times what it should take"
-                ) from None
-            if timing.process.returncode or not output.exists():
-                raise child.ChildFailed(timing.cause_of_end())
-        return pyperf.Benchmark.load(str(output))
-
-
-def count_cells(
-    cells: Sequence[Cell], request: child.Request, timed: Collection[str], outcome: Outcome, show: Progress
-) -> None:
-    """Fill `outcome.counted`, and `outcome.failed` with the cells that raised or ran no step.
-
-    `timed`: names of the cells for which the time of a pass is wanted.
-    Raises UserError for a cell whose sizes or operations are a mistake of its author.
-    """
-    with contextlib.closing(counted_lines([cell.name for cell in cells], request, timed)) as lines:
-        for line in lines:
-            if "mistake" in line:
-                raise UserError(*line["mistake"])
-            _note_line(line, outcome, show)
-
-
-def _note_line(line: dict[str, Any], outcome: Outcome, show: Progress) -> None:
-    """Keep a counted line, or its error."""
-    name = line["cell"]
-    if "error" not in line and line["counted"]["count.steps"] < 1:
-        line["error"] = "it ran no step, so nothing was measured"
-    if "error" in line:
-        outcome.failed[name] = line["error"]
-        show.failed(name, line["error"])
-    else:
-        outcome.counted[name] = line
-        show.counted(name, line["counted"]["count.steps"])
-
-
-def time_cells(
-    processes: dict[str, int], effort: Effort, request: child.Request, outcome: Outcome, show: Progress
-) -> None:
-    """Fill `outcome.timed`; a cell that fails is not started again and keeps no time."""
-    done: dict[str, int] = {}
-    for name in rounds(processes):
-        if name in outcome.failed:
-            show.skipped(name)
-            continue
-        line = outcome.counted[name]
-        show.timing(name)
+    def do(self) -> Outcome:
+        """Count, then time. Raises UserError for a mistake of a scenario's author."""
         try:
-            loops = loops_for(line["pass_s"], line["wall_s"], effort.value_s)
-            run = timed_once(name, loops, line["wall_s"], effort, request)
-        except child.ChildFailed as error:
-            outcome.failed[name] = str(error)
-            outcome.timed.pop(name, None)
-            show.failed(name, str(error))
-            continue
-        if name in outcome.timed:
-            outcome.timed[name].add_runs(run)
+            return self._do()
+        finally:
+            self.outcome.wall_s = self._wall_s()
+
+    def _wall_s(self) -> float:
+        """Seconds of the run so far, earlier parts included."""
+        return self._before_s + time.monotonic() - self._begun_s
+
+    def _continue(self, pieces: Iterable[dict[str, Any]]) -> None:
+        """Take the clock of an earlier part from its pieces."""
+        for piece in pieces:
+            self._before_s = max(self._before_s, piece["elapsed_s"])
+            self.outcome.parts = max(self.outcome.parts, piece["part"] + 1)
+
+    def _do(self) -> Outcome:
+        planned = {cell.name for name in self.processes for cell in self.groups[name].cells}
+        self.outcome.untimed = [c.name for c in self.work.cells if c.name not in planned] if self.work.effort else []
+        plain_cells = len(planned) if self.work.harness == "pyperf" else 0
+        self.show.begin(len(self.work.cells) + (plain_cells or sum(self.processes.values())))
+        self._count()
+        if self.work.harness == "pyperf":
+            self._time_plainly([cell for cell in self.work.cells if cell.name in planned])
         else:
-            outcome.timed[name] = run
-        done[name] = done.get(name, 0) + 1
-        show.timed(name, outcome.timed[name].mean(), done[name], processes[name])
+            self._time()
+        return self.outcome
+
+    def _count(self) -> None:
+        kept = self.store.kept(COUNTED) if self.store else {}
+        self._continue(kept.values())
+        left = []
+        for cell in self.work.cells:
+            if cell.name in kept:
+                self._note_counted(kept[cell.name])
+            else:
+                left.append(cell.name)
+        with contextlib.closing(counted_lines(left, self.work.request)) as lines:
+            for line in lines:
+                if "mistake" in line:
+                    raise UserError(*line["mistake"])
+                self._note_counted(line)
+                if "error" not in line:
+                    self._keep(COUNTED, line["cell"], line, [line["cell"]])
+
+    def _note_counted(self, line: dict[str, Any]) -> None:
+        name = line["cell"]
+        if "error" not in line and line["counted"]["count.steps"] < 1:
+            line["error"] = "it ran no step, so nothing was measured"
+        if "error" in line:
+            self._fail(name, line["error"])
+        else:
+            self.outcome.counted[name] = line
+            self.show.counted(name, line["counted"]["count.steps"])
+
+    def _fail(self, name: str, cause: str) -> None:
+        self.outcome.failed[name] = cause
+        self.show.failed(name, cause)
+
+    def _keep(self, kind: str, name: str, found: dict[str, Any], cells: Collection[str]) -> None:
+        """Put a piece on disk; where that is not possible its cells have failed, and the run goes on."""
+        if self.store is None:
+            return
+        try:
+            clock = {"elapsed_s": self._wall_s(), "part": self.outcome.parts}
+            self.store.keep(kind, name, {**found, **clock})
+        except OSError as error:
+            for cell in cells:
+                self._fail(cell, f"cannot be kept in {self.store.folder}: {error.strerror}")
+
+    def _jobs(self, effort: Effort) -> Iterator[groups.Job]:
+        """The jobs in their order; cells that failed meanwhile are left out."""
+        for name, number in groups.rounds(self.processes, self.work.seed):
+            cells = [c.name for c in self.groups[name].cells if c.name not in self.outcome.failed]
+            lines = {cell: self.outcome.counted[cell] for cell in cells}
+            yield groups.Job(
+                name,
+                number,
+                groups.seed_of(self.work.seed, name, number),
+                effort.warmups,
+                effort.values,
+                {cell: _loops(line, effort) for cell, line in lines.items()},
+                {cell: line["counted"]["check.state"] for cell, line in lines.items()},
+            )
+
+    def _time(self) -> None:
+        if self.work.effort is None:
+            return
+        kept = self.store.kept(JOBS) if self.store else {}
+        self._continue(kept.values())
+        for job in self._jobs(self.work.effort):
+            found = kept.get(job.name) or self._done(job)
+            if found:
+                self._note_runs(job, found)
+            self.show.timed(job.group, job.process + 1, self.processes[job.group])
+
+    def _done(self, job: groups.Job) -> dict[str, Any]:
+        """The answer to a job; without cells over which a process ended, which have failed."""
+        while job.loops:
+            self.show.timing(job.group)
+            try:
+                found = do_job(job, self.work.request, self._limit_s(job))
+            except CellFailed as error:
+                self._fail(error.cell, str(error))
+                job = job.without([error.cell])
+                continue
+            self._keep(JOBS, job.name, found, list(job.loops))
+            return found
+        return {}
+
+    def _limit_s(self, job: groups.Job) -> float:
+        """Seconds that a process may take for one value of one cell, its preparation included."""
+        if self.work.cell_limit_s is not None:
+            return self.work.cell_limit_s
+        return max(LIMIT_AT_LEAST_S + SLACK * self._value_s(name) * loops for name, loops in job.loops.items())
+
+    def _value_s(self, name: str) -> float:
+        line = self.outcome.counted[name]
+        ns: float = NS_A_STEP.get(line["jit"], NS_A_STEP_COMPILED) * line["counted"]["count.steps"]
+        return ns * 1e-9
+
+    def _note_runs(self, job: groups.Job, found: dict[str, Any]) -> None:
+        for name, run in found["runs"].items():
+            merged = {**run, "metadata": {**found["metadata"], **run["metadata"]}}
+            if name not in self.outcome.failed:
+                self.outcome.runs.setdefault(name, []).append(merged)
+
+    def _time_plainly(self, cells: Sequence[Cell]) -> None:
+        """Time one cell after the other with pyperf's own manager."""
+        kept = self.store.kept(PLAIN) if self.store else {}
+        self._continue(kept.values())
+        for cell in cells:
+            if cell.name in self.outcome.failed:
+                continue
+            text = kept.get(cell.name, {}).get("text") or self._timed_plainly(cell.name)
+            if text:
+                self.outcome.plain[cell.name] = text
+            self.show.timed(cell.name, 1, 1)
+
+    def _timed_plainly(self, name: str) -> str:
+        self.show.timing(name)
+        state = self.outcome.counted[name]["counted"]["check.state"]
+        limit_s = self.work.cell_limit_s or plain.limit_s(self._value_s(name))
+        try:
+            text = plain.timed(name, state, self.work.request, self.work.pyperf_options, limit_s)
+        except ChildFailed as error:
+            self._fail(name, str(error))
+            return ""
+        self._keep(PLAIN, name, {"text": text}, [name])
+        return text
 
 
-def run_cells(
-    cells: Sequence[Cell],
-    effort: Effort | None,
-    request: child.Request,
-    show: Progress,
-    timed: Sequence[Cell] | None = None,
-) -> Outcome:
-    """Count the applicable `cells` and, unless `effort` is None, time those of `timed` (None: all of them).
-
-    Kernels are compiled before timing.
-    """
-    outcome = Outcome()
-    planned = share(cells if timed is None else timed, effort) if effort else {}
-    outcome.untimed = [cell.name for cell in cells if cell.name not in planned] if effort else []
-    show.begin(len(cells) + sum(planned.values()))
-    count_cells(cells, request, planned, outcome, show)
-    if effort:
-        time_cells(planned, effort, request, outcome, show)
-    return outcome
+def _loops(line: dict[str, Any], effort: Effort) -> int:
+    """Passes in a value of a counted cell. Interpreted, one pass is long enough."""
+    if line["jit"] == "interpreted":
+        return 1
+    return groups.loops_for(line["counted"]["count.steps"], effort.value_steps)

@@ -1,5 +1,6 @@
 """A cell made ready to run: its world, its code and its operations; counting it and timing it."""
 
+import hashlib
 import json
 import re
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gmembench.benchmarks.cells import Cell, load_scenarios, missing_program
+from gmembench.benchmarks.child import ChildFailed
 from gmembench.benchmarks.counting import counted_numbers
 from gmembench.benchmarks.scenario import Scenario, Workload
 from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
@@ -82,6 +84,8 @@ class Prepared:
     work: np.ndarray
     left_out: dict[str, int]
     trace: Path | None
+    last: Sequential | None = None
+    """The driver of the last timed pass."""
 
     @property
     def operations(self) -> int:
@@ -98,17 +102,27 @@ class Prepared:
         """Seconds that `loops` passes take, each over a fresh world that is built outside the clock."""
         seconds = 0.0
         for _ in range(loops):
+            self.last = None  # its memory serves the next world
             driver = self.fresh()
             start = time.perf_counter()
             driver.run(self.work)
             seconds += time.perf_counter() - start
+            self.last = driver
         return seconds
+
+    def timed_state(self) -> str:
+        """The digest of how the last timed pass ended; its world is given up."""
+        if self.last is None:
+            raise ValueError("nothing was timed")
+        driver, self.last = self.last, None
+        return state_digest(driver, counted_numbers(driver, self.work))
 
     def counted(self) -> dict[str, int | str]:
         """Counted numbers of one pass, as metadata of the result file."""
         driver = Sequential(self.code, World(self.geometry))
         curve = follow_backing(driver, self.work)
         numbers = counted_numbers(driver, self.work)
+        numbers["check.state"] = state_digest(driver, numbers)
         for program, count in self.left_out.items():
             numbers[f"count.not_applicable.{program}"] = count
             numbers[f"reason.not_applicable.{program}"] = str(missing_program(self.code.design, program))
@@ -122,6 +136,23 @@ class Prepared:
         """How far the design makes the leaf changes that the trace shows."""
         found = check_design(events_of(trace).events, self.code.design, self.code.hardware)
         return {"trace": trace.name, **found.to_json()}
+
+
+def state_digest(driver: Sequential, numbers: Mapping[str, int | str]) -> str:
+    """A digest of all memory of the world as a pass left it, and of its counted numbers."""
+    made = hashlib.sha256(driver.world.buffer)
+    made.update(json.dumps(numbers, sort_keys=True).encode())
+    return made.hexdigest()[:16]
+
+
+def check_state(prepared: Prepared, untimed: str) -> None:
+    """Raise ChildFailed unless the last timed pass ended as the untimed one did."""
+    ended = prepared.timed_state()
+    if ended != untimed:
+        raise ChildFailed(
+            f"the timed pass ended in another state ({ended}) than the untimed one ({untimed}): the model is not "
+            "deterministic here, or the two ran different code"
+        )
 
 
 def follow_backing(driver: Sequential, work: np.ndarray) -> dict[str, list[int]]:
@@ -142,6 +173,8 @@ def split_work(work: np.ndarray, design: Design) -> tuple[np.ndarray, dict[str, 
     """The operations that a design has, and how many of each program it does not have."""
     numbers = [number for number, name in enumerate(PROGRAMS) if name not in design.programs]
     lacking = np.isin(work["program"], numbers)
+    if not lacking.any():
+        return work, {}  # shared by all designs that lack nothing
     counts = np.bincount(work["program"][lacking], minlength=len(PROGRAMS))
     return work[~lacking], {PROGRAMS[number]: int(counts[number]) for number in numbers if counts[number]}
 
@@ -187,6 +220,20 @@ def check_workload(scenario: str, workload: Workload) -> None:
     )
 
 
+@lru_cache(maxsize=1)
+def workload_of(name: str, parameters: tuple[tuple[str, int | str], ...], paths: tuple[Path, ...]) -> Workload:
+    """The workload of a scenario; the last one is kept, because the cells of many designs in a row use it."""
+    return build_workload(parts(paths)[0][name], dict(parameters))
+
+
+@lru_cache(maxsize=1)
+def checked_workload(name: str, parameters: tuple[tuple[str, int | str], ...], paths: tuple[Path, ...]) -> Workload:
+    """The same, after `check_workload`, which takes as long as making it."""
+    workload = workload_of(name, parameters, paths)
+    check_workload(name, workload)
+    return workload
+
+
 def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, **changes: int) -> Prepared:
     """Make an applicable cell ready to run; `changes` replace parameters of the scenario.
 
@@ -196,13 +243,13 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, *
     scenarios, designs, kinds = parts(tuple(paths))
     scenario, design, hardware = scenarios[name], designs[cell.design], kinds[cell.hardware]
     parameters = scenario.parameters(cell.size, variant, trace) | changes
-    workload = build_workload(scenario, parameters)
+    made_of = (scenario.name, tuple(parameters.items()), tuple(paths))
+    workload = workload_of(*made_of)
     try:
         geometry = geometry_of(workload, design, hardware, cell.page_size)
     except UserError as error:
         raise UserError(error.what, f"scenario {name}, {error.where}", error.mend) from error
-    check_workload(name, workload)
-    work, left_out = split_work(workload.operations, design)
+    work, left_out = split_work(checked_workload(*made_of).operations, design)
     source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and comparable(cell, design) else None
     code = assembled(design.name, hardware.name, tuple(paths))
     return Prepared(parameters, code, geometry, work, left_out, source)

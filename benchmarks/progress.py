@@ -30,24 +30,20 @@ class Progress:
         self._advance(f"counted {name}")
         self._say(f"counted {name}: {steps} steps")
 
-    def timing(self, name: str) -> None:
-        """A worker process of a cell starts."""
-        self._describe(f"timing {name}")
+    def timing(self, group: str) -> None:
+        """A process that times a group starts."""
+        self._describe(f"timing {group}")
 
-    def timed(self, name: str, mean_s: float, process: int, processes: int) -> None:
-        """A worker process of a cell ended; `mean_s` is the mean over its processes so far."""
-        self._advance(f"timed {name}")
+    def timed(self, group: str, process: int, processes: int) -> None:
+        """A process that timed a group ended."""
+        self._advance(f"timed {group}")
         if process == processes:
-            self._say(f"timed {name}: {mean_s * 1e9:.1f} ns an operation, measured in {processes} processes")
+            self._say(f"timed {group}: {processes} processes")
 
     def failed(self, name: str, cause: str) -> None:
         """A cell failed; this is shown even when lines are not."""
         self._advance(f"failed {name}")
         self._console.print(one_line(f"failed {name}: {cause}"), markup=False, highlight=False, soft_wrap=True)
-
-    def skipped(self, name: str) -> None:
-        """A worker process of a failed cell was not started."""
-        self._advance(f"skipped {name}")
 
     def note(self, text: str) -> None:
         """One line that the user should know."""

@@ -49,18 +49,24 @@ Of a pyperf run, one process of one cell (T), beside pyperf's `date`, `duration`
 - `process.order`: JSON list, for every round of the process (warm-ups first) the designs in their order, as indices
   into `process.designs` (JSON list).
 - `process.seed`: from which the orders follow. `process.jit`: as `jit.state`.
-- `process.wall_s`, `process.timed_s`: seconds of the process, and inside timed kernels of all its cells.
+- `process.wall_s`: seconds of the process, its start included; `.inside_s`: without the start.
+- `process.timed_s`, `process.values_s`: seconds inside timed kernels of all its cells, with and without warm-ups.
 """
 
 import io
 import json
+import os
 import shlex
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyperf
 
 import gmembench
+from gmembench.benchmarks import noise
 from gmembench.benchmarks.cells import Cell
 from gmembench.benchmarks.child import one_line
 from gmembench.benchmarks.harness import Outcome
@@ -68,9 +74,33 @@ from gmembench.benchmarks.harness import Outcome
 SCHEMA = 1
 
 
-def run_metadata(
-    cells: Sequence[Cell], outcome: Outcome, digest: str, size: str, command: Sequence[str]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class About:
+    """What a run was asked to do."""
+
+    digest: str
+    size: str
+    tier: str
+    harness: str
+    seed: int
+    command: Sequence[str]
+
+
+def commit() -> str:
+    """The commit of the checkout that this runs from, with `+` if files were changed; "" in an installed package."""
+    root = Path(gmembench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    words = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False, env=environment)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def run_metadata(cells: Sequence[Cell], outcome: Outcome, about: About, *, complete: bool = True) -> dict[str, Any]:
     """Metadata that every benchmark of a run shares. pyperf stores it once.
 
     `cells` are all selected cells, those that are not applicable included.
@@ -79,15 +109,75 @@ def run_metadata(
     metadata: dict[str, Any] = {
         "gmembench.schema": SCHEMA,
         "gmembench.version": gmembench.__version__,
-        "gmembench.digest": digest,
-        "gmembench.size": size,
-        "gmembench.command": one_line(shlex.join(command)),
+        "gmembench.digest": about.digest,
+        "gmembench.size": about.size,
+        "gmembench.tier": about.tier,
+        "gmembench.harness": about.harness,
+        "gmembench.seed": about.seed,
+        "gmembench.complete": "yes" if complete else "no",
+        "gmembench.command": one_line(shlex.join(about.command)),
         "cells.not_applicable": json.dumps(not_applicable),
     }
+    if commit():
+        metadata["gmembench.commit"] = commit()
     if outcome.failed:
         failed = [{"cell": name, "cause": cause} for name, cause in sorted(outcome.failed.items())]
         metadata["cells.failed"] = json.dumps(failed)
     return metadata
+
+
+def times_metadata(
+    outcome: Outcome, conditions: Mapping[str, Any], warnings: Sequence[str], seed: int
+) -> dict[str, Any]:
+    """Metadata of a run that timed something: seconds, the machine, and how much equal measurements differ."""
+    found = noise.spread(process_means(outcome), seed)
+    said = [*warnings, *noise.warning(found)]
+    return {
+        **conditions,
+        **seconds(outcome),
+        **({"noise.warning": one_line("; ".join(said))} if said else {}),
+        **({"noise.spread": found.median, "noise.spread_95": found.high, "noise.cells": found.cells} if found else {}),
+    }
+
+
+def process_means(outcome: Outcome) -> dict[str, list[float]]:
+    """Cell -> the mean of every process that timed it."""
+    means = {
+        name: [sum(run["values"]) / len(run["values"]) for run in runs]
+        for name, runs in outcome.runs.items()
+        if name not in outcome.failed
+    }
+    for name in outcome.plain.keys() - outcome.failed.keys():
+        runs = _loaded(outcome.plain[name]).get_runs()
+        means[name] = [sum(run.values) / len(run.values) for run in runs if run.values]
+    return means
+
+
+def seconds(outcome: Outcome) -> dict[str, float]:
+    """Seconds of the run, and inside timed kernels; a process that timed several cells counts once."""
+    processes = {
+        (run["metadata"]["process.group"], run["metadata"]["process.number"]): run["metadata"]
+        for runs in outcome.runs.values()
+        for run in runs
+    }
+    found = {"gmembench.wall_s": outcome.wall_s, "gmembench.parts": outcome.parts}
+    for kind in ("timed_s", "values_s"):
+        plain = sum(_plain_seconds(text, warm=kind == "timed_s") for text in outcome.plain.values())
+        found[f"gmembench.{kind}"] = plain + sum(metadata[f"process.{kind}"] for metadata in processes.values())
+    return found
+
+
+def _plain_seconds(text: str, *, warm: bool) -> float:
+    total = 0.0
+    for run in _loaded(text).get_runs():
+        if run.values:
+            total += run.get_total_loops() * sum(run.values)
+        total += sum(loops * run.get_inner_loops() * value for loops, value in run.warmups or ()) if warm else 0.0
+    return total
+
+
+def _loaded(text: str) -> Any:
+    return pyperf.Benchmark.loads(text)
 
 
 def cell_metadata(cell: Cell, line: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +213,22 @@ def counted_benchmark(name: str, steps: int) -> Any:
     return pyperf.Benchmark([pyperf.Run([steps], metadata=metadata, collect_metadata=False)])
 
 
+def timed_benchmark(name: str, outcome: Outcome) -> Any:
+    """The benchmark of a timed cell: a run for each process."""
+    if name in outcome.plain:
+        return _loaded(outcome.plain[name])
+    runs = [
+        pyperf.Run(
+            run["values"],
+            warmups=[tuple(pair) for pair in run["warmups"]],
+            metadata={**run["metadata"], "name": name, "unit": "second"},
+            collect_metadata=False,
+        )
+        for run in outcome.runs[name]
+    ]
+    return pyperf.Benchmark(runs)
+
+
 def build(cells: Sequence[Cell], outcome: Outcome, shared: dict[str, Any]) -> Any:
     """The pyperf suite of all cells that were counted and did not fail, or None if there are none."""
     benchmarks = []
@@ -131,10 +237,11 @@ def build(cells: Sequence[Cell], outcome: Outcome, shared: dict[str, Any]) -> An
         line = outcome.counted.get(cell.name)
         if line is None or cell.name in outcome.failed:
             continue
-        timed = outcome.timed.get(cell.name)
-        benchmark = timed or counted_benchmark(cell.name, line["counted"]["count.steps"])
-        kind = "measured" if timed else "counted"
-        benchmark.update_metadata({**shared, **cell_metadata(cell, line), "gmembench.kind": kind})
+        timed = cell.name in outcome.timed
+        steps = line["counted"]["count.steps"]
+        benchmark = timed_benchmark(cell.name, outcome) if timed else counted_benchmark(cell.name, steps)
+        kind = {"gmembench.kind": "measured", "check.timed": "equal"} if timed else {"gmembench.kind": "counted"}
+        benchmark.update_metadata({**shared, **cell_metadata(cell, line), **kind})
         benchmarks.append(benchmark)
     return pyperf.BenchmarkSuite(benchmarks) if benchmarks else None
 

@@ -1,13 +1,13 @@
 """Tiers of a run: which cells are counted, which of them are timed, and how long.
 
 - quick, small sizes: counts every design on hardware `none` with 4K pages, and 2M pages and other hardware where
-  they say most; the trace, the longest of all, for the two oldest designs. Times these two in two scenarios.
-- standard, full sizes: counts every cell on hardware `none`, and 4K cells on other hardware. Times these scenarios
-  with all variants and page sizes, and designs from outside the package, on hardware `none`.
+  they say most; the trace, the longest of all, for the two oldest designs. Times all designs in four scenarios.
+- standard, full sizes: counts every cell on hardware `none`, and 4K cells on other hardware. Times every scenario,
+  one variant of each where variants do nearly the same, with 4K pages on hardware `none`.
 - full, full sizes: counts and times every cell.
 
 A selection by `--cells` replaces both lists: every cell that matches is counted and timed, as far as the
-worker processes of the tier reach.
+processes of the tier reach.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 from gmembench.benchmarks import harness
 from gmembench.benchmarks.cells import Cell
-from gmembench.core.catalog import load_designs
 
-TIMED_SCENARIOS = ("boot-populate", "bounce-buffer", "trace")
-TIMED_DESIGNS = ("legacy-vma", "guest-memfd")
+TRACED = ("legacy-vma", "guest-memfd")
+"""Designs for which a quick run counts the trace."""
 
 LARGE_PAGES = ("boot-populate", "bounce-buffer:punch-first", "fragment:shared", "fragment:private")
 """Scenarios that a quick run counts with 2M pages too: what they save, and how they are lost."""
@@ -26,8 +25,11 @@ LARGE_PAGES = ("boot-populate", "bounce-buffer:punch-first", "fragment:shared", 
 OTHER_HARDWARE = ("bounce-buffer:punch-first",)
 """Scenarios that a quick run counts on all hardware: faults, conversions and punches of both kinds."""
 
-TIMED_IN_QUICK = ("bounce-buffer:punch-first", "trace")
-"""Scenarios that a quick run times: a worker process takes longer to start than to measure."""
+TIMED_IN_QUICK = ("boot-populate", "bounce-buffer:punch-first", "convert-storm", "trace")
+"""Scenarios that a quick run times: a process takes longer to start than to measure."""
+
+UNTIMED = ("double-backing:no-punch", "fragment:shared", "inplace-vs-dual:pool", "migrate:shared")
+"""Variants that a standard run does not time: another variant of the scenario does nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Tier:
 
 
 def _in_quick(cell: Cell) -> bool:
-    if cell.scenario == "trace" and cell.design not in TIMED_DESIGNS:
+    if cell.scenario == "trace" and cell.design not in TRACED:
         return False
     if cell.hardware != "none":
         return cell.page_size == "4K" and cell.scenario in OTHER_HARDWARE
@@ -53,22 +55,20 @@ def _in_quick(cell: Cell) -> bool:
 
 
 def _timed_in_quick(cell: Cell) -> bool:
-    return cell.scenario in TIMED_IN_QUICK and cell.page_size == "4K" and _of_the_oldest(cell)
-
-
-def _of_the_oldest(cell: Cell) -> bool:
-    return cell.design in TIMED_DESIGNS and cell.hardware == "none"
+    return cell.scenario in TIMED_IN_QUICK and cell.page_size == "4K" and cell.hardware == "none"
 
 
 def _timed_in_standard(cell: Cell) -> bool:
-    known = cell.scenario.partition(":")[0] in TIMED_SCENARIOS and _of_the_oldest(cell)
-    return cell.hardware == "none" and (known or cell.design not in load_designs())
+    return cell.hardware == "none" and cell.page_size == "4K" and cell.scenario not in UNTIMED
 
+
+QUICK = harness.Effort("small", values=3, warmups=1, value_steps=5_000_000, processes=3, in_all=24)
+STANDARD = harness.Effort("full", values=2, warmups=1, value_steps=50_000_000, processes=8)
 
 TIERS = {
-    "quick": Tier(harness.QUICK, _in_quick, _timed_in_quick),
-    "standard": Tier(harness.FULL, lambda cell: cell.hardware == "none" or cell.page_size == "4K", _timed_in_standard),
-    "full": Tier(harness.FULL, lambda cell: True, lambda cell: True),
+    "quick": Tier(QUICK, _in_quick, _timed_in_quick),
+    "standard": Tier(STANDARD, lambda cell: cell.hardware == "none" or cell.page_size == "4K", _timed_in_standard),
+    "full": Tier(STANDARD, lambda cell: True, lambda cell: True),
 }
 """Tier -> what it runs."""
 

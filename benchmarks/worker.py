@@ -1,8 +1,7 @@
-"""One cell under pyperf: this module is both the manager and, started by it, the worker that measures.
+"""One cell under pyperf's own manager: this module is both the manager and, started by it, the worker that measures.
 
-The command line starts a manager for one cell and one process at a time, so that cells can be
-timed interleaved, and so that a worker sets up no other cell than its own. A manager imports
-neither NumPy nor Numba.
+The command line starts a manager for one cell at a time, so that a worker sets up no other cell than its own. A
+manager imports neither NumPy nor Numba.
 """
 
 import argparse
@@ -19,19 +18,21 @@ PROGRAM = ("-P", "-m", MODULE)
 
 def pass_on(command: list[str], arguments: argparse.Namespace) -> None:
     """Add our own arguments to the command of a worker (pyperf's hook; changes the list in place)."""
-    command += [f"--cell={arguments.cell}", *request_from(arguments).arguments()]
+    command += [f"--cell={arguments.cell}", f"--state={arguments.state}", *request_from(arguments).arguments()]
 
 
 def measure(runner: Any, arguments: argparse.Namespace) -> None:
     """In a worker: prepare the cell and let pyperf time passes over its operations."""
     from gmembench.benchmarks.cells import list_cells
-    from gmembench.benchmarks.prepared import prepare
+    from gmembench.benchmarks.prepared import check_state, prepare
 
     request = request_from(arguments)
     check_sources(request.digest)
     cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
     prepared = prepare(cells[arguments.cell], request.paths, request.trace)
+    prepared.time(1)  # loads the kernels, which must not be in a value
     runner.bench_time_func(arguments.cell, prepared.time, inner_loops=prepared.operations)
+    check_state(prepared, arguments.state)
 
 
 def manage(runner: Any, arguments: argparse.Namespace) -> None:
@@ -48,6 +49,7 @@ def main() -> None:
     runner = pyperf.Runner(program_args=PROGRAM, add_cmdline_args=pass_on)
     add_arguments(runner.argparser)
     runner.argparser.add_argument("--cell", required=True)
+    runner.argparser.add_argument("--state", required=True)
     arguments = runner.parse_args()
     try:
         (measure if arguments.worker else manage)(runner, arguments)

@@ -70,10 +70,9 @@ def warm(as_json: bool, quiet: bool) -> int:
     from gmembench.core.jit import CACHE_FOLDER, DIGEST
 
     cell = next(cell for cell in list_cells("small", (), None) if cell.reason is None)
-    outcome = harness.Outcome()
+    work = harness.Work([cell], (), None, Request("small", (), None, DIGEST))
     with progress.shown(quiet) as bar:
-        bar.begin(1)
-        harness.count_cells([cell], Request("small", (), None, DIGEST), (), outcome, bar)
+        outcome = harness.Run(work, bar).do()
     if outcome.failed:
         return 1
     if as_json:

@@ -1,8 +1,11 @@
 """`gmembench run`: count and time cells, write a result file, build a report."""
 
+import contextlib
 import datetime as dt
 import fnmatch
 import importlib
+import shlex
+import signal
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -17,19 +20,23 @@ from gmembench.core.errors import UserError
 
 if TYPE_CHECKING:
     from gmembench.benchmarks.cells import Cell
-    from gmembench.benchmarks.harness import Outcome
+    from gmembench.benchmarks.harness import Outcome, Work
+    from gmembench.benchmarks.suite import About
+
+SEED = 0
+"""The same for all runs unless asked otherwise: orders then differ between the processes of a run, not between runs."""
 
 
 @click.command()
 @click.option(
-    "--quick", "tier", flag_value="quick", help="Small sizes; every design is counted, 24 worker processes at most."
+    "--quick", "tier", flag_value="quick", help="Small sizes; every design is counted, 24 processes time at most."
 )
 @click.option(
     "--standard",
     "tier",
     flag_value="standard",
     default="standard",
-    help="Full sizes; times what --quick times, 10 processes a cell. The default.",
+    help="Full sizes; times every scenario, 8 processes each. The default.",
 )
 @click.option("--full", "tier", flag_value="full", help="Full sizes; every cell is counted and timed: takes hours.")
 @click.option("--counted", is_flag=True, help="Count only, no timing: exact numbers, the same on every machine.")
@@ -40,6 +47,23 @@ if TYPE_CHECKING:
     multiple=True,
     help="Count and time the cells whose name matches, and no other. Repeatable.",
 )
+@click.option(
+    "--harness",
+    type=click.Choice(["interleaved", "pyperf"]),
+    default="interleaved",
+    help="interleaved: a process times all designs of a scenario, to compare them. pyperf: as it is, cell by cell.",
+)
+@click.option("--rigorous", is_flag=True, help="Of --harness pyperf: more processes, as pyperf --rigorous.")
+@click.option("--fast", is_flag=True, help="Of --harness pyperf: fewer processes, as pyperf --fast.")
+@click.option("--seed", type=click.IntRange(0), default=SEED, help="Of the order in which is timed. Default: 0.")
+@click.option(
+    "--cell-limit",
+    "cell_limit_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="End a cell that takes longer for one value; it has failed, the others go on.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run of the same -o; repeat its other options.")
 @options.paths
 @click.option("--trace", metavar="FILE", type=options.existing_file, help="Also run the operations of this KVM trace.")
 @click.option(
@@ -58,49 +82,78 @@ if TYPE_CHECKING:
 )
 @options.as_json
 @options.quiet
-def run(
-    tier: str,
-    counted: bool,
-    globs: tuple[str, ...],
-    paths: tuple[Path, ...],
-    trace: Path | None,
-    output: Path | None,
-    report_folder: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+def run(report_folder: Path | None, as_json: bool, quiet: bool, **given: Any) -> int:
     """Run cells (scenario x design x hardware x page size) and write one pyperf JSON file.
 
-    Counted numbers (steps, flushes, bytes) are in every result. Times are measured in worker
-    processes of pyperf, all cells interleaved. Exit code 1 if a cell failed: the others are kept.
+    Counted numbers (steps, flushes, bytes) are in every result. Times are measured in processes that each time all
+    designs of a scenario, in random order. Exit code 1 if a cell failed: the others are kept. A run that is
+    interrupted, even killed, goes on with --resume.
 
     \b
     Example:
       gmembench run --quick --cells 'bounce-buffer*/guest-memfd/*' -o base.json --report out/report
     """
-    output = output or Path(f"gmembench-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}.json")
-    check_targets(output, report_folder)
-    paths = tuple(path.resolve() for path in paths)
-    trace = trace.resolve() if trace else None
-    cells = select(tier, paths, trace, globs)
+    asked = asked_for(given)
+    check_targets(asked.output, report_folder, resume=asked.resume)
+    cells = select(asked.tier, asked.paths, asked.trace, asked.globs)
     if report_folder is not None:
         # The report's imports take a second, which passes while children count on the other core.
         threading.Thread(target=importlib.import_module, args=("gmembench.reports.build",), daemon=True).start()
-    outcome, suite = execute(cells, Plan(tier, counted, bool(globs)), paths, trace, quiet)
-    if suite is None:
+    found = execute(cells, asked, quiet)
+    if not found.written:
         print("every cell failed, nothing was written", file=sys.stderr)
-        output = report_folder = None
-    else:
-        write(suite, output, report_folder)
-    answer(cells, outcome, suite or (), output, report_folder, as_json, quiet)
-    return 1 if outcome.failed else 0
+    elif report_folder is not None:
+        from gmembench.reports.build import build_report
+
+        build_report([asked.output], report_folder)
+    answer(
+        cells, found, asked.output if found.written else None, report_folder if found.written else None, as_json, quiet
+    )
+    return 1 if found.outcome.failed else 0
 
 
-def check_targets(output: Path, report_folder: Path | None) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    tier: str
+    counted: bool
+    globs: tuple[str, ...]
+    harness: str
+    pyperf_options: tuple[str, ...]
+    seed: int
+    cell_limit_s: float | None
+    resume: bool
+    paths: tuple[Path, ...]
+    trace: Path | None
+    output: Path
+
+
+def asked_for(given: dict[str, Any]) -> Asked:
+    """The options as one value. Raises UsageError where they contradict each other."""
+    rigorous, fast, output = given.pop("rigorous"), given.pop("fast"), given.pop("output")
+    words = tuple(word for word, said in (("--rigorous", rigorous), ("--fast", fast)) if said)
+    if words and given["harness"] != "pyperf":
+        raise click.UsageError(f"{words[0]} is an option of --harness pyperf")
+    if len(words) > 1:
+        raise click.UsageError("--rigorous and --fast exclude each other")
+    if given["harness"] == "pyperf" and given["counted"]:
+        raise click.UsageError("--counted times nothing, so it needs no --harness")
+    if given["resume"] and output is None:
+        raise click.UsageError("--resume needs the -o of the run that was interrupted")
+    output = output or Path(f"gmembench-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}.json")
+    paths = tuple(path.resolve() for path in given.pop("paths"))
+    trace = given.pop("trace")
+    return Asked(**given, pyperf_options=words, output=output, paths=paths, trace=trace.resolve() if trace else None)
+
+
+def check_targets(output: Path, report_folder: Path | None, *, resume: bool) -> None:
     """Raise UserError unless the result file and the report folder can be created, before any work is done."""
     from gmembench.benchmarks.output import check_new_path
+    from gmembench.benchmarks.store import folder_of
 
-    check_new_path(output, "-o")
+    if not resume and not folder_of(output).exists():  # an interrupted run leaves a result, which the resumed replaces
+        check_new_path(output, "-o")
     if report_folder is not None:
         check_new_path(report_folder, "--report")
         if report_folder.absolute() == output.absolute():
@@ -140,45 +193,128 @@ def check_trace(trace: Path, cells: Sequence["Cell"], paths: Sequence[Path]) -> 
     read_events(trace)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run does: its tier, whether it only counts, and whether cells were selected by name."""
+@dataclass
+class Found:
+    """What a run came to. `suite`: of pyperf, None if nothing was measured."""
 
-    tier: str
-    counted: bool
-    selected: bool
+    outcome: "Outcome"
+    suite: Any = None
+    warning: str = ""
+
+    @property
+    def written(self) -> bool:
+        """Whether there is a result file."""
+        return self.suite is not None
 
 
-def execute(
-    cells: Sequence["Cell"], plan: Plan, paths: tuple[Path, ...], trace: Path | None, quiet: bool
-) -> tuple["Outcome", Any]:
-    """Run the applicable cells. Returns the outcome and the pyperf suite (None if every cell failed)."""
-    from gmembench.benchmarks import harness, progress, suite, tiers
-    from gmembench.benchmarks.child import Request
+def plan_of(asked: Asked, cells: Sequence["Cell"]) -> dict[str, Any]:
+    """What must be the same when a run is resumed, by the names of which a user is told."""
+    from gmembench.benchmarks import machine
+    from gmembench.benchmarks.counter import kernels_state
     from gmembench.core.jit import DIGEST
 
-    tier = tiers.TIERS[plan.tier]
-    request = Request(tier.size, paths, trace, DIGEST)
+    return {
+        "digest of the model's source": DIGEST,
+        "machine": None if asked.counted else machine.fingerprint(machine.facts()),
+        "compiling": kernels_state() != "interpreted",
+        "tier": asked.tier,
+        "--counted": asked.counted,
+        "--cells": list(asked.globs),
+        "--harness": [asked.harness, *asked.pyperf_options],
+        "--seed": asked.seed,
+        "--path": [str(path) for path in asked.paths],
+        "--trace": str(asked.trace) if asked.trace else None,
+        "cells": [cell.name for cell in cells if cell.reason is None],
+    }
+
+
+def work_of(asked: Asked, cells: Sequence["Cell"]) -> "Work":
+    """What the harness is to do."""
+    from gmembench.benchmarks import tiers
+    from gmembench.benchmarks.child import Request
+    from gmembench.benchmarks.harness import Work
+    from gmembench.core.jit import DIGEST
+
+    tier = tiers.TIERS[asked.tier]
     runnable = [cell for cell in cells if cell.reason is None]
-    timed = runnable if plan.selected else tiers.timed(tier, runnable)
-    with progress.shown(quiet) as bar:
-        outcome = harness.run_cells(runnable, None if plan.counted else tier.effort, request, bar, timed)
-        if outcome.untimed:
-            bar.note(f"counted, but not timed: {len(outcome.untimed)} of {len(runnable)} cells")
-    shared = suite.run_metadata(cells, outcome, DIGEST, tier.size, ["gmembench", *sys.argv[1:]])
-    return outcome, suite.build(cells, outcome, shared)
+    return Work(
+        runnable,
+        runnable if asked.globs else tiers.timed(tier, runnable),
+        None if asked.counted else tier.effort,
+        Request(tier.size, asked.paths, asked.trace, DIGEST),
+        asked.seed,
+        asked.harness,
+        asked.pyperf_options,
+        asked.cell_limit_s,
+    )
 
 
-def write(suite: Any, output: Path, report_folder: Path | None) -> None:
-    """Write the result file, and build the report from it."""
-    from gmembench.benchmarks.output import write_new
-    from gmembench.benchmarks.suite import as_text
+def about_run(asked: Asked) -> "About":
+    """What the result file says that was asked for."""
+    from gmembench.benchmarks import tiers
+    from gmembench.benchmarks.suite import About
+    from gmembench.core.jit import DIGEST
 
-    write_new(output, as_text(suite))
-    if report_folder is not None:
-        from gmembench.reports.build import build_report
+    harness = "counted" if asked.counted else asked.harness
+    # A resumed run is the same run: its command is told without --resume.
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return About(DIGEST, tiers.TIERS[asked.tier].size, asked.tier, harness, asked.seed, ["gmembench", *words])
 
-        build_report([output], report_folder)
+
+def execute(cells: Sequence["Cell"], asked: Asked, quiet: bool) -> Found:
+    """Run the applicable cells, and write the result file; an unfinished one if the run is interrupted."""
+    from gmembench.benchmarks import harness, machine, progress, store, suite
+
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(store.opened(asked.output, plan_of(asked, cells), resume=asked.resume))
+        conditions = None if asked.counted else machine.Conditions()
+        if conditions is not None:
+            stack.callback(conditions.end)
+        bar = stack.enter_context(progress.shown(quiet))
+        work = harness.Run(work_of(asked, cells), bar, kept)
+        found = Found(work.outcome)
+
+        def write(*, complete: bool) -> None:
+            shared = suite.run_metadata(cells, work.outcome, about_run(asked), complete=complete)
+            if conditions is not None:
+                measured, warnings = conditions.metadata(), conditions.warnings()
+                shared |= suite.times_metadata(work.outcome, measured, warnings, asked.seed)
+            found.warning = str(shared.get("noise.warning", ""))
+            found.suite = suite.build(cells, work.outcome, shared)
+            if found.suite is not None:
+                kept.write_result(asked.output, suite.as_text(found.suite), complete=complete)
+
+        try:
+            work.do()
+        except (KeyboardInterrupt, SystemExit):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the file that is written
+            if kept.empty:
+                kept.discard()
+                raise
+            write(complete=False)
+            tell_resume(asked, found)
+            raise
+        except UserError:
+            kept.discard()
+            raise
+        write(complete=True)
+        if found.suite is None:
+            kept.discard()
+        if work.outcome.untimed and not asked.counted:
+            bar.note(f"counted, but not timed: {len(work.outcome.untimed)} of {len(work.work.cells)} cells")
+        if found.warning:
+            bar.note(f"warning: {found.warning}")
+    return found
+
+
+def tell_resume(asked: Asked, found: Found) -> None:
+    """Say what an interrupted run leaves, and the command that goes on with it."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    if "-o" not in words and not any(word.startswith("--output") for word in words):
+        words += ["-o", str(asked.output)]
+    if found.written:
+        print(f"results so far: {asked.output}", file=sys.stderr)
+    print(f"go on with: gmembench {shlex.join(words)} --resume", file=sys.stderr)
 
 
 def rows(suite: Iterable[Any]) -> list[dict[str, Any]]:
@@ -197,8 +333,7 @@ def rows(suite: Iterable[Any]) -> list[dict[str, Any]]:
 
 def answer(
     cells: Sequence["Cell"],
-    outcome: "Outcome",
-    suite: Iterable[Any],
+    found: Found,
     output: Path | None,
     report_folder: Path | None,
     as_json: bool,
@@ -210,16 +345,17 @@ def answer(
             {
                 "output": str(output) if output else None,
                 "report": str(report_folder) if report_folder else None,
-                "cells": rows(suite),
+                "cells": rows(found.suite or ()),
                 "not_applicable": [{"name": c.name, "reason": c.reason} for c in cells if c.reason is not None],
-                "failed": [{"name": name, "cause": cause} for name, cause in sorted(outcome.failed.items())],
-                "untimed": outcome.untimed,
+                "failed": [{"name": name, "cause": cause} for name, cause in sorted(found.outcome.failed.items())],
+                "untimed": found.outcome.untimed,
+                "warning": found.warning,
             }
         )
     elif output and not quiet:
         from gmembench.benchmarks.run_table import print_table
 
-        print_table(cells, rows(suite))
+        print_table(cells, rows(found.suite))
         print(f"results: {output}")
         if report_folder:
             print(f"report: {report_folder / 'index.html'}")

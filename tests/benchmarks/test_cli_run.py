@@ -44,11 +44,13 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 
 
 def test_a_quick_run_times_in_worker_processes(quick: tuple[Path, dict[str, Any]]) -> None:
-    """A cell has the runs of two processes, each of three values, per operation."""
+    """A cell has the runs of three processes, each of three values, per operation, and says that it did the same."""
     benchmark = pyperf.BenchmarkSuite.load(str(quick[0])).get_benchmark(TWO[0])
     metadata = benchmark.get_metadata()
-    assert benchmark.get_nrun() == 2
-    assert len({run.get_metadata()["date"] for run in benchmark.get_runs()}) == 2
+    assert benchmark.get_nrun() == 3
+    assert len({run.get_metadata()["date"] for run in benchmark.get_runs()}) == 3
+    assert [run.get_metadata()["process.number"] for run in benchmark.get_runs()] == [0, 1, 2]
+    assert metadata["check.timed"] == "equal"
     assert {len(run.values) for run in benchmark.get_runs()} == {3}
     assert metadata["inner_loops"] == metadata["count.operations"]
     assert (metadata["gmembench.kind"], metadata["unit"]) == ("measured", "second")
@@ -60,6 +62,7 @@ def test_the_answer_agrees_with_the_file(quick: tuple[Path, dict[str, Any]]) -> 
     answer = quick[1]
     assert answer["output"] == "result.json"
     assert (answer["failed"], answer["untimed"], answer["report"]) == ([], [], None)
+    assert answer["warning"] == suite.get_metadata().get("noise.warning", "")
     for row in answer["cells"]:
         benchmark = suite.get_benchmark(row["name"])
         assert row["seconds_per_operation"] == pytest.approx(benchmark.mean())
@@ -193,6 +196,7 @@ def test_children_refuse_other_sources(module: str, tmp_path: Path) -> None:
     if module == "worker":
         words += [
             f"--cell={TWO[0]}",
+            "--state=0",
             "--processes=1",
             "--values=1",
             "--warmups=0",

@@ -17,15 +17,15 @@ REQUEST = child.Request("small", (), None, "0" * 16)
 CHILD = """
 import json, os, sys, time
 for text in sys.stdin:
-    asked = json.loads(text)
-    if asked["cell"] == "bad":
+    asked = text.strip()
+    if asked == "bad":
         os.kill(os.getpid(), 11)
-    if asked["cell"] == "silent":
+    if asked == "silent":
         time.sleep(3600)
-    for _ in range(3 if asked["cell"] == "slow" else 0):
+    for _ in range(3 if asked == "slow" else 0):
         time.sleep(0.8)
         print(flush=True)
-    print(json.dumps({"cell": asked["cell"], "pass": asked["timed"]}), flush=True)
+    print(json.dumps({"cell": asked}), flush=True)
 """
 
 IN_CIRCLES = """
@@ -43,10 +43,10 @@ def fake_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "count_command", lambda _: [sys.executable, "-c", CHILD])
 
 
-def lines_of(*names: str, timed: tuple[str, ...] = ()) -> dict[str, list[dict[str, Any]]]:
+def lines_of(*names: str) -> dict[str, list[dict[str, Any]]]:
     """The lines of some cells, by cell: the order in which children answer is not fixed."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for line in counters.counted_lines(names, REQUEST, timed):
+    for line in counters.counted_lines(names, REQUEST):
         found.setdefault(line["cell"], []).append(line)
     return found
 
@@ -57,13 +57,6 @@ def test_a_crash_while_counting_costs_one_cell() -> None:
     found = lines_of("one", "bad", "two", "bad", "three")
     assert [len(found[name]) for name in ("one", "bad", "two", "three")] == [1, 2, 1, 1]
     assert {line["error"] for line in found["bad"]} == {"the process was ended by SIGSEGV"}
-
-
-@pytest.mark.usefixtures("fake_child")
-def test_a_pass_is_measured_where_it_is_wanted() -> None:
-    """Only cells that will be timed are asked for the time of a pass."""
-    found = lines_of("one", "two", "three", timed=("two",))
-    assert {name: line[0]["pass"] for name, line in found.items()} == {"one": False, "two": True, "three": False}
 
 
 @pytest.mark.usefixtures("fake_child")
@@ -86,7 +79,7 @@ def test_a_design_in_circles_fails_its_cell(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(counters, "SILENCE_AT_MOST_S", 15.0)
     request = child.Request("small", (tmp_path,), None, jit.DIGEST)
     with shown(quiet=True) as progress:
-        outcome = harness.run_cells(chosen, None, request, progress)
+        outcome = harness.Run(harness.Work(chosen, (), None, request), progress).do()
     assert list(outcome.failed) == names[:1]
     assert list(outcome.counted) == names[1:]
     assert json.loads(outcome.counted[names[1]]["counted"]["profile.backing"])

@@ -20,11 +20,17 @@ CELLS = [
     Cell("e", "d", "none", "4K", "small", None),
 ]
 
+ABOUT = suite.About("0" * 16, "small", "quick", "interleaved", 0, ["gmembench", "a\nb"])
 
-def run_of(values: list[float]) -> Any:
-    """One worker process's run, as pyperf makes it."""
-    metadata = {"name": "a/d/none/4K", "unit": "second", "loops": 2, "inner_loops": 10}
-    return pyperf.Run(values, warmups=[(2, values[0])], metadata=metadata)
+
+def run_of(number: int, *values: float) -> dict[str, Any]:
+    """The run of one process, as the harness keeps it."""
+    process = {"process.group": "a/none/4K", "process.number": number, "process.timed_s": 2.0, "process.values_s": 1.5}
+    return {
+        "values": values,
+        "warmups": [[2, values[0]]],
+        "metadata": {"loops": 2, "inner_loops": 10, "hostname": "here", **process},
+    }
 
 
 def outcome_of(*, timed: bool) -> Outcome:
@@ -32,13 +38,16 @@ def outcome_of(*, timed: bool) -> Outcome:
     line = {"jit": "cached", "counted": {"count.steps": 70, "count.flushes": 0, "profile.rows": "[]"}}
     outcome = Outcome(counted={"a/d/none/4K": line, "b/d/none/4K": line}, failed={"e/d/none/4K": "it fell over"})
     if timed:
-        outcome.timed["a/d/none/4K"] = pyperf.Benchmark([run_of([1e-6, 1.1e-6]), run_of([1.2e-6, 1e-6])])
+        outcome.runs["a/d/none/4K"] = [run_of(0, 1e-6, 1.1e-6), run_of(1, 1.2e-6, 1e-6)]
     return outcome
 
 
 def built(outcome: Outcome) -> Any:
     """The suite of an outcome."""
-    return suite.build(CELLS, outcome, suite.run_metadata(CELLS, outcome, "0" * 16, "small", ["gmembench", "a\nb"]))
+    shared = suite.run_metadata(CELLS, outcome, ABOUT)
+    return suite.build(
+        CELLS, outcome, shared | (suite.times_metadata(outcome, {}, ["loud"], 0) if outcome.runs else {})
+    )
 
 
 @pytest.fixture

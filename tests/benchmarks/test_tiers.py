@@ -4,10 +4,9 @@ from itertools import product
 
 import pytest
 
-from gmembench.benchmarks import harness
-from gmembench.benchmarks.cells import PAGE_SIZES, Cell, list_cells
+from gmembench.benchmarks import group
+from gmembench.benchmarks.cells import PAGE_SIZES, Cell, list_cells, load_scenarios
 from gmembench.benchmarks.tiers import TIERS, counted, timed
-from gmembench.core.catalog import load_designs
 
 SCENARIOS = (
     "boot-populate",
@@ -37,12 +36,17 @@ def test_a_quick_run_shows_every_scenario_design_and_hardware() -> None:
 
 @pytest.mark.parametrize("tier", ["quick", "standard"])
 def test_what_is_timed_is_counted(tier: str) -> None:
-    """Times are of counted cells on hardware none; of the shipped designs, the two oldest."""
+    """Times are of counted cells on hardware none with 4K pages."""
     cells = counted(TIERS[tier], MATRIX)
     found = timed(TIERS[tier], cells)
-    assert {cell.hardware for cell in found} == {"none"}
-    assert {cell.design for cell in found} & set(load_designs()) == {"guest-memfd", "legacy-vma"}
-    assert ("my-own" in {cell.design for cell in found}) == (tier == "standard")
+    assert {(cell.hardware, cell.page_size) for cell in found} == {("none", "4K")}
+    assert {cell.design for cell in found} == set(DESIGNS)
+
+
+def test_standard_times_every_scenario() -> None:
+    """Each scenario has a variant that is timed."""
+    cells = timed(TIERS["standard"], [cell for cell in list_cells("full") if cell.reason is None])
+    assert {cell.scenario.partition(":")[0] for cell in cells} == set(load_scenarios())
 
 
 def test_a_full_run_leaves_nothing_out() -> None:
@@ -51,12 +55,13 @@ def test_a_full_run_leaves_nothing_out() -> None:
 
 
 def test_a_quick_run_times_what_it_can_afford() -> None:
-    """The cells that are timed get their full number of worker processes, 24 at most in all."""
+    """The groups that are timed get their full number of processes, 24 at most in all."""
     cells = [cell for cell in list_cells("small") if cell.reason is None]
-    found = timed(TIERS["quick"], counted(TIERS["quick"], cells))
-    shares = harness.share(found, harness.QUICK)
-    assert sum(shares.values()) <= 24
-    assert all(shares[cell.name] == (2 if cell.page_size == "4K" else 1) for cell in found)
+    effort = TIERS["quick"].effort
+    found = group.share(group.groups_of(timed(TIERS["quick"], counted(TIERS["quick"], cells))), effort.processes, 24)
+    assert effort.in_all == 24
+    assert sum(found.values()) <= 24
+    assert set(found.values()) == {effort.processes}
 
 
 def test_sizes() -> None:

@@ -1,0 +1,39 @@
+"""How much two measurements of the same differ within a run."""
+
+import random
+
+import pytest
+
+from gmembench.benchmarks import noise
+
+
+def test_equal_processes_have_no_spread() -> None:
+    """Where every process measured the same, halves do not differ, and nothing is warned of."""
+    found = noise.spread({"a": [2.0] * 8, "b": [3.0] * 8}, 0)
+    assert found == noise.Spread(0.0, 0.0, 2)
+    assert noise.warning(found) == []
+
+
+def test_the_spread_is_that_of_the_processes() -> None:
+    """Halves of eight processes that scatter by 10 % differ as two means of four do."""
+    draw = random.Random(1)
+    cells = {str(n): [draw.gauss(1.0, 0.1) for _ in range(8)] for n in range(200)}
+    found = noise.spread(cells, 0)
+    assert found is not None
+    assert found.median == pytest.approx(0.1 * (2 / 4) ** 0.5 * 0.674, rel=0.15)
+    assert found.high == pytest.approx(0.1 * (2 / 4) ** 0.5 * 1.96, rel=0.15)
+    assert "say nothing" in noise.warning(found)[0]
+
+
+def test_one_process_tells_nothing() -> None:
+    """Cells with one process have no halves."""
+    assert noise.spread({"a": [1.0]}, 0) is None
+    assert noise.warning(None) == []
+
+
+def test_a_median_of_two_is_fair() -> None:
+    """Cells of one process do not count among those with more."""
+    found = noise.spread({"a": [1.0], "b": [1.0, 1.1]}, 0)
+    assert found is not None
+    assert found.cells == 1
+    assert 0.09 < found.median < 0.11
