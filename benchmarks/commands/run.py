@@ -20,7 +20,9 @@ from gmembench.core.errors import UserError
 
 if TYPE_CHECKING:
     from gmembench.benchmarks.cells import Cell
-    from gmembench.benchmarks.harness import Outcome, Work
+    from gmembench.benchmarks.harness import Outcome, Run, Work
+    from gmembench.benchmarks.machine import Conditions
+    from gmembench.benchmarks.store import Store
     from gmembench.benchmarks.suite import About
 
 SEED = 0
@@ -261,9 +263,46 @@ def about_run(asked: Asked) -> "About":
     return About(DIGEST, tiers.TIERS[asked.tier].size, asked.tier, harness, asked.seed, ["gmembench", *words])
 
 
+@dataclass
+class UnderWay:
+    """A run under way, and what its result file needs."""
+
+    asked: Asked
+    cells: Sequence["Cell"]
+    kept: "Store"
+    conditions: "Conditions | None"
+    work: "Run"
+
+    def write(self, *, complete: bool) -> Found:
+        """Write the result file of what was done so far, if there is anything."""
+        from gmembench.benchmarks import suite
+
+        outcome = self.work.outcome
+        shared = suite.run_metadata(self.cells, outcome, about_run(self.asked), complete=complete)
+        if self.conditions is not None:
+            measured, warnings = self.conditions.metadata(), self.conditions.warnings()
+            shared |= suite.times_metadata(outcome, measured, warnings, self.asked.seed)
+        found = Found(outcome, suite.build(self.cells, outcome, shared), str(shared.get("noise.warning", "")))
+        if found.suite is not None:
+            self.kept.write_result(self.asked.output, suite.as_text(found.suite), complete=complete)
+        if found.suite is None and (complete or self.kept.empty):
+            self.kept.discard()
+        return found
+
+    def interrupted(self) -> None:
+        """Write what there is, and say how to go on."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the file
+        try:
+            found = self.write(complete=False)
+            if self.kept.folder.exists():
+                tell_resume(self.asked, found)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
 def execute(cells: Sequence["Cell"], asked: Asked, quiet: bool) -> Found:
     """Run the applicable cells, and write the result file; an unfinished one if the run is interrupted."""
-    from gmembench.benchmarks import harness, machine, progress, store, suite
+    from gmembench.benchmarks import harness, machine, progress, store
 
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(store.opened(asked.output, plan_of(asked, cells), resume=asked.resume))
@@ -271,37 +310,18 @@ def execute(cells: Sequence["Cell"], asked: Asked, quiet: bool) -> Found:
         if conditions is not None:
             stack.callback(conditions.end)
         bar = stack.enter_context(progress.shown(quiet))
-        work = harness.Run(work_of(asked, cells), bar, kept)
-        found = Found(work.outcome)
-
-        def write(*, complete: bool) -> None:
-            shared = suite.run_metadata(cells, work.outcome, about_run(asked), complete=complete)
-            if conditions is not None:
-                measured, warnings = conditions.metadata(), conditions.warnings()
-                shared |= suite.times_metadata(work.outcome, measured, warnings, asked.seed)
-            found.warning = str(shared.get("noise.warning", ""))
-            found.suite = suite.build(cells, work.outcome, shared)
-            if found.suite is not None:
-                kept.write_result(asked.output, suite.as_text(found.suite), complete=complete)
-
+        run_ = UnderWay(asked, cells, kept, conditions, harness.Run(work_of(asked, cells), bar, kept))
         try:
-            work.do()
+            run_.work.do()
         except (KeyboardInterrupt, SystemExit):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the file that is written
-            if kept.empty:
-                kept.discard()
-                raise
-            write(complete=False)
-            tell_resume(asked, found)
+            run_.interrupted()
             raise
         except UserError:
             kept.discard()
             raise
-        write(complete=True)
-        if found.suite is None:
-            kept.discard()
-        if work.outcome.untimed and not asked.counted:
-            bar.note(f"counted, but not timed: {len(work.outcome.untimed)} of {len(work.work.cells)} cells")
+        found = run_.write(complete=True)
+        if found.outcome.untimed and not asked.counted:
+            bar.note(f"counted, but not timed: {len(found.outcome.untimed)} of {len(run_.work.work.cells)} cells")
         if found.warning:
             bar.note(f"warning: {found.warning}")
     return found
