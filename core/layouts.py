@@ -20,8 +20,8 @@ PLACE_FIELDS = (
 )
 """Where an actor of a small world is in its script; part of its record, so that a state holds it."""
 
-ALIGNMENT = 16
-"""Bytes that a state is a multiple of: two words are hashed at a time."""
+ALIGNMENT = 64
+"""Bytes that a state, and the record of an actor, are a multiple of and begin at one of: a block of words."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def small_layout(wide: Layout, constants: Collection[str], counters: Collection[
     before.append(("spare", f"V{state_at - np.dtype(before).itemsize}"))
     state = [(name, "i1") for name in names if name not in constants and name not in counters]
     arrays = {name: small_record(dtype) for name, dtype in wide.arrays.items()}
-    arrays["actors"] = small_record(wide.arrays["actors"], PLACE_FIELDS, 8)
+    arrays["actors"] = small_record(wide.arrays["actors"], PLACE_FIELDS, ALIGNMENT)
     arrays["events"] = np.dtype([("skip", "i1"), ("left", "i1")])
     return Layout("small", np.dtype([*before, ("events_at", "u2"), ("events_n", "u1"), *state]), arrays, state_at)
 

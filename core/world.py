@@ -549,12 +549,12 @@ class World:
         self.geometry, self.layout = geometry, layout
         lengths = {**_lengths(geometry), **more}
         header, arrays = layout.header, layout.arrays
-        unit = 64 if layout is WIDE else 1
-        starts, size = {}, -(-header.itemsize // unit) * unit
+        starts, size = {}, header.itemsize
         for name, dtype in arrays.items():
-            starts[name] = size
-            size += -(-lengths[name] * dtype.itemsize // unit) * unit
-        size = layout.state_at + -(-(size - layout.state_at) // ALIGNMENT) * ALIGNMENT
+            aligned = layout is WIDE or name == "actors"
+            starts[name] = -(-size // ALIGNMENT) * ALIGNMENT if aligned else size
+            size = starts[name] + lengths[name] * dtype.itemsize
+        size = -(-size // ALIGNMENT) * ALIGNMENT
         try:
             self.buffer = np.zeros(size, np.uint8)
         except MemoryError:

@@ -7,6 +7,7 @@ import numpy as np
 
 from gmembench.core.drivers.fingerprints import (
     BUCKET,
+    aligned_words,
     empty_table,
     find_or_insert,
     fingerprint,
@@ -15,18 +16,18 @@ from gmembench.core.drivers.fingerprints import (
 )
 from gmembench.core.drivers.first import judge_first
 from gmembench.core.drivers.instance import Instance
-from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, settle
+from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES, settle
 from gmembench.core.drivers.partial_order import PartialOrder
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.search import (
+    BATCH,
     DONE,
     EDGES_FULL,
     ENOUGH_STATES,
     FAILED,
     LINKS_FULL,
-    MOST_MOVES,
+    MADE_ITEMS,
     PAUSED,
-    ROOM,
     SEARCH,
     STUCK_STATE,
     TABLE_FULL,
@@ -52,6 +53,11 @@ def more_buckets(buckets: int) -> int:
     """How many buckets a table has when it has grown."""
     return int(buckets * GROWTH)
 
+
+FEWEST_BUCKETS = 1 << 8
+"""Of a table: 32 KiB."""
+
+LINE_BYTES = 64
 
 PAUSE_TRANSITIONS = 1 << 20
 """Transitions between two looks at the clock."""
@@ -148,7 +154,9 @@ class Explorer:
         memory_bytes: int = 8 * GIBIBYTE,
         seconds: float = float("inf"),
         states: int = 1 << 31,
+        expected: int = 0,
     ) -> None:
+        """`expected`: states that the table is made for from the beginning; growing to it takes a tenth of the time."""
         self.prepared = Prepared(instance)
         self.breadth = int(order == "breadth")
         self.live = int(live) if stuck else -1
@@ -161,27 +169,40 @@ class Explorer:
         _settle_first(buffer, p.seq_live, p.keep, p.neutral)
         self.search[0]["when"], self.search[0]["found"] = judge_first(p)
         self.search[0]["failed_choice"] = -1
-        self.work = np.tile(buffer, ROOM + 1)
-        self.table = empty_table(1 << 8)
+        self.batch = max(BATCH, p.most_moves)
+        self.work = self._work(buffer, self.batch + 1)
+        self.table = empty_table(max(FEWEST_BUCKETS, int(expected / MOST_FULL) // BUCKET + 1))
         self.ids = np.zeros(len(self.table) if live else 0, np.uint32)
         self.waiting_ids = np.zeros(1 << 11, np.uint32)
-        self.waiting = np.zeros(len(self.waiting_ids) * self.words, np.uint64)
+        self.waiting = aligned_words(len(self.waiting_ids) * self.words)
         self.parents = np.zeros(1 << 12, np.uint32)
         self.choices = np.zeros(1 << 12, np.uint8)
         self.edges = np.zeros((1 << 13 if live else 0, 2), np.uint32)
-        self.moves = np.zeros(MOST_MOVES, np.int64)
-        self.made = np.zeros((ROOM, 4), np.int64)
+        self.moves = np.zeros(p.most_moves + SPARE_MOVES, np.int64)
+        self.made = np.zeros(self.batch * MADE_ITEMS, np.int64)
         self.reductions = reductions
         self.order = PartialOrder(p)
         self.partial = int("order" in reductions and self.order.applies)
         self.symmetry = Symmetry(p)
         self.symmetric = "vcpus" in reductions and self.symmetry.applies
-        self.prints = np.zeros(ROOM, np.uint64)
+        self.prints = np.zeros(self.batch, np.uint64)
+        self.later = np.zeros(self.batch, np.int64)
         _first_fingerprint(buffer, SMALL.state_at, self.keys, self.table)
         self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
         self.search[0]["last"] = self.search[0]["states"] = 1
         self.peak_bytes = self.table.nbytes + self.other_bytes
         self.complete = False
+
+    @staticmethod
+    def _work(buffer: np.ndarray, worlds: int) -> np.ndarray:
+        """Room for the worlds that are worked on, u1: each begins at a cache line, an odd number of them apart.
+
+        An even number would put the same fields of all worlds into the same few sets of the first-level cache.
+        """
+        lines = -(-len(buffer) // LINE_BYTES) | 1
+        work = aligned_words(worlds * lines * LINE_BYTES // 8).view(np.uint8)
+        work.reshape(worlds, -1)[:, : len(buffer)] = buffer
+        return work
 
     @property
     def other_bytes(self) -> int:
@@ -213,7 +234,7 @@ class Explorer:
         if not self._fits(3 * old.nbytes + 3 * self.waiting_ids.nbytes + 16 * room):
             return False
         order = np.arange(s["first"], s["last"]) % room
-        self.waiting = np.zeros(2 * len(old), np.uint64)
+        self.waiting = aligned_words(2 * len(old))
         self.waiting[: len(order) * self.words] = old.reshape(room, -1)[order].reshape(-1)
         self.waiting_ids = np.concatenate([self.waiting_ids[order], np.zeros(2 * room - len(order), np.uint32)])
         s["last"] -= s["first"]
@@ -247,8 +268,7 @@ class Explorer:
                 self.edges,
                 self.keys,
                 p.rows,
-                p.taken,
-                p.targets,
+                p.ways,
                 p.entries,
                 p.operations,
                 p.ends,
@@ -270,6 +290,7 @@ class Explorer:
                 self.moves,
                 self.made,
                 self.prints,
+                self.later,
                 self.order.reads,
                 self.order.writes,
                 self.order.holds,

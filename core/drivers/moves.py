@@ -8,8 +8,8 @@ import numpy as np
 
 from gmembench.core.drivers.instance import EXIT, FORCE, IDLE, STEP, YIELD
 from gmembench.core.drivers.sequential import begin
-from gmembench.core.jit import OUTCOME_BITS, inlined_part, load_word, store_word
-from gmembench.core.outcomes import BLOCKED
+from gmembench.core.jit import OUTCOME_BITS, inlined_part, item, keep_bytes, put_item
+from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.steps.table import run_small
 from gmembench.core.views import Record
 from gmembench.core.world import IN_GUEST, OUTSIDE_GUEST, actor, event, sept, tlb
@@ -17,8 +17,17 @@ from gmembench.core.world import IN_GUEST, OUTSIDE_GUEST, actor, event, sept, tl
 CHOICE_SHIFT = 4
 KIND_MASK = (1 << CHOICE_SHIFT) - 1
 
-MAY_EXIT, MAY_YIELD = 1, 2
-"""Flags of a row: a vCPU in the guest may leave it before this row; its zap may yield."""
+YIELD_BIT, EXIT_BIT, COUNTS_BIT = range(3)
+
+MAY_YIELD, MAY_EXIT, MAY_COUNT = 1 << YIELD_BIT, 1 << EXIT_BIT, 1 << COUNTS_BIT
+"""Flags of a row: its zap may yield; a vCPU in the guest may leave it before this row; the row may count up what a
+settled state tells by differences. `flags` are by row + 1, as a vCPU may leave where it idles."""
+
+WAY_TARGET, WAY_TAKEN = range(2)
+"""Items of `ways`, i8 (row, outcome, 2): where it leads, and how often it was taken. They share a cache line."""
+
+SPARE_MOVES = 2
+"""Items behind the last move that listing moves may write to."""
 
 LEFT = -2
 """What `make_move` returns when a vCPU left the guest: no row ran."""
@@ -83,12 +92,11 @@ def at_rest(w: Record) -> bool:
 
 
 @inlined_part
-def list_moves_of(
+def list_eventful_moves(
     w: Record,
     number: int,
     flags: np.ndarray,
     ends: np.ndarray,
-    timer: int,
     forces: np.ndarray,
     force_rows: np.ndarray,
     gate_of: np.ndarray,
@@ -97,7 +105,7 @@ def list_moves_of(
     moves: np.ndarray,
     found: int,
 ) -> int:
-    """Append the choices of one actor to moves[found:]; some may turn out to have to wait. Returns how many then."""
+    """Append the rows that one actor may run, and how they may end, to moves[found:]. Returns how many then."""
     a = actor(w, number)
     at = a["row"]
     choice = number << CHOICE_SHIFT
@@ -116,14 +124,45 @@ def list_moves_of(
         if not forced:
             moves[found] = choice | STEP
             found += 1
-            if flags[at] & MAY_YIELD != 0:
+            if flags[at + 1] & MAY_YIELD != 0:
                 moves[found] = choice | YIELD
                 found += 1
-    leaves = number < w["vcpus"] and a["mode"] == IN_GUEST and (a["kicked"] != 0 or timer != 0)
-    if leaves and (at == IDLE or flags[at] & MAY_EXIT != 0):
-        moves[found] = choice | EXIT
-        found += 1
     return found
+
+
+@inlined_part
+def list_moves_of(
+    w: Record,
+    number: int,
+    flags: np.ndarray,
+    ends: np.ndarray,
+    timer: int,
+    forces: np.ndarray,
+    force_rows: np.ndarray,
+    gate_of: np.ndarray,
+    gates: np.ndarray,
+    gate_rows: np.ndarray,
+    moves: np.ndarray,
+    found: int,
+) -> int:
+    """Append the choices of one actor to moves[found:]; some may turn out to have to wait. Returns how many then.
+
+    Up to SPARE_MOVES behind them are overwritten: without events no branch is taken, as it could not be predicted.
+    """
+    a = actor(w, number)
+    at = a["row"]
+    may = item(flags, at + 1)
+    choice = number << CHOICE_SHIFT
+    if len(forces) + len(gates) != 0:
+        found = list_eventful_moves(w, number, flags, ends, forces, force_rows, gate_of, gates, gate_rows, moves, found)
+    else:
+        put_item(moves, found, choice | STEP)
+        found += 1 - int((at == IDLE) & (a["next"] == item(ends, number)))
+        put_item(moves, found, choice | YIELD)
+        found += may >> YIELD_BIT & 1
+    leaves = (number < w["vcpus"]) & (a["mode"] == IN_GUEST) & (a["kicked"] | timer != 0)
+    put_item(moves, found, choice | EXIT)
+    return found + (may >> EXIT_BIT & int(leaves))
 
 
 @inlined_part
@@ -166,12 +205,20 @@ def count_arrival(w: Record, number: int, gates: np.ndarray, gate_rows: np.ndarr
 
 
 @inlined_part
+def count_way(ways: np.ndarray, at: int, outcome: int) -> int:
+    """Count that a row ended in an outcome. Returns the row that follows, or IDLE."""
+    way = 2 * (at * len(OUTCOMES) + outcome)
+    put_item(ways, way + WAY_TAKEN, item(ways, way + WAY_TAKEN) + 1)
+    return item(ways, way + WAY_TARGET)
+
+
+@inlined_part
 def make_move(
     w: Record,
     choice: int,
+    at: int,
     rows: np.ndarray,
-    taken: np.ndarray,
-    targets: np.ndarray,
+    ways: np.ndarray,
     entries: np.ndarray,
     operations: np.ndarray,
     forces: np.ndarray,
@@ -179,8 +226,9 @@ def make_move(
     gates: np.ndarray,
     gate_rows: np.ndarray,
 ) -> int:
-    """Do one thing, and count it in `taken`, i8 (row, outcome).
+    """Do one thing, and count it in `ways`. `at`: the row before which the actor stands.
 
+    Who has it at hand says it: a state that was only just copied gives it late, and the jump to the step waits for it.
     Returns row << OUTCOME_BITS | outcome, WAITED or LEFT. After WAITED nothing has changed but registers of the actor.
     """
     number = choice >> CHOICE_SHIFT
@@ -189,14 +237,14 @@ def make_move(
     if kind == EXIT:
         leave(a)
         return LEFT
-    if a["row"] == IDLE:
+    if at == IDLE:
         op = operations[a["next"]]
+        at = entries[op["program"]]
         a["program"] = op["program"]
-        a["row"] = entries[op["program"]]
+        a["row"] = at
         a["next"] += 1
         begin(a, op)
         a["range_slot"] = -1
-    at = a["row"]
     a["used"] = 0
     if kind >= FORCE:
         event(w, kind - FORCE)["left"] -= 1
@@ -206,16 +254,15 @@ def make_move(
         for i in range(len(forces)):
             if can_force(w, number, i, forces, force_rows) and event(w, i)["skip"] > 0:
                 gone_by |= 1 << i
-        a["yield_now"] = 1 if kind == YIELD else 0
+        a["yield_now"] = int(kind == YIELD)
         outcome = run_small(w, a, rows, at)
         a["yield_now"] = 0
         if outcome == BLOCKED:
-            taken[at, BLOCKED] += 1
+            count_way(ways, at, BLOCKED)
             return WAITED
         for i in range(len(forces)):
             event(w, i)["skip"] -= gone_by >> i & 1
-    taken[at, outcome] += 1
-    a["row"] = targets[at, outcome]
+    a["row"] = count_way(ways, at, outcome)
     count_arrival(w, number, gates, gate_rows)
     return at << OUTCOME_BITS | outcome
 
@@ -272,14 +319,16 @@ def settle_counts(w: Record, seq_live: np.ndarray) -> None:
 
 
 @inlined_part
+def forget(a: Record, keep: np.ndarray, neutral: np.ndarray) -> None:
+    """Give the registers that an actor will not read again their first values."""
+    keep_bytes(a, keep, neutral, a["row"] + 1)
+
+
+@inlined_part
 def settle(w: Record, number: int, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
     """Bring the state after a step of an actor to the form in which equal states are equal bytes.
 
     What only counts up is told by differences; registers that the actor will not read again have their first value.
     """
     settle_counts(w, seq_live)
-    a = actor(w, number)
-    a["used"] = 0
-    at = a["row"] + 1
-    for i in range(keep.shape[1]):
-        store_word(a, 8 * i, load_word(a, 8 * i) & keep[at, i] | neutral[at, i])
+    forget(actor(w, number), keep, neutral)

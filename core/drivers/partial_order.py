@@ -44,7 +44,7 @@ class PartialOrder:
         leaving[0, :, 0], leaving[1, :, 0] = mask_of(EXIT_READS), mask_of(EXIT_WRITES)
         self.future = np.concatenate([both, leaving], axis=2)
         self.rest = self._rest(both)
-        told = (prepared.judged != 0) | (prepared.flags & MAY_YIELD != 0) | (masks.waits != 0) | self._waits()
+        told = (prepared.judged != 0) | (prepared.flags[1:] & MAY_YIELD != 0) | (masks.waits != 0) | self._waits()
         self.alone_rows = np.array([self._without_loops(~(told | shown)) for shown in self._shown()], np.uint8)
 
     def _rest(self, both: np.ndarray) -> np.ndarray:

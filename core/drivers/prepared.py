@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, MOST_FORCES, Force, Gate, Instance
-from gmembench.core.drivers.moves import MAY_EXIT, MAY_YIELD
+from gmembench.core.drivers.moves import MAY_COUNT, MAY_EXIT, MAY_YIELD, WAY_TAKEN, WAY_TARGET
 from gmembench.core.drivers.sequential import acknowledge_kicks, begin
 from gmembench.core.drivers.watching import Watches
 from gmembench.core.errors import UserError
+from gmembench.core.footprints import footprints_in
 from gmembench.core.footprints.rows import targets_of
 from gmembench.core.jit import kernel
 from gmembench.core.liveness import REGISTERS, first_values, live_registers
@@ -20,6 +21,9 @@ from gmembench.core.steps.table import run_small, small_addresses
 from gmembench.core.world import SMALL, WIDE, World, actor, small_head
 
 NO_OPERATIONS = np.zeros(0, OPERATION)
+
+COUNTED = ("inval_seq", "tdx_epoch", "tlb_generation")
+"""Fields that only count up, by whose differences a settled state is told."""
 
 MOST_STEPS = 1_000_000
 """No operation of a small world alone has as many."""
@@ -69,11 +73,13 @@ class Prepared:
     """The arrays of an instance, as compiled drivers take them.
 
     `world`: the small world it begins with. `rows`: ROW array. `taken`: i8 (row, outcome), how often each was taken.
-    `targets`: (row, outcome) -> row or IDLE. `operations`, `ends`: all scripts behind one another, and where that of
-    each actor ends. `flags`: by row, MAY_*. `forces`, `force_rows`, `gates`, `gate_rows`, `gate_of`: events, as
-    moves.py reads them; gate_rows and what is indexed by the row that follows have IDLE at 0. `keep`, `neutral`: u8
-    (row + 1, word of ACTOR), what `settle` leaves of an actor's registers. `seq_live`: by row + 1, whether the
-    snapshot of the sequence is read again. `judged`: by row, mask of the rules about states that the row may break.
+    `targets`: (row, outcome) -> row or IDLE. `ways`: both, as moves.py reads them. `operations`, `ends`: all scripts
+    behind one another, and where that of each actor ends. `flags`: by row + 1, MAY_*. `forces`, `force_rows`, `gates`,
+    `gate_rows`, `gate_of`: events, as moves.py reads them; gate_rows and what is indexed by the row that follows have
+    IDLE at 0. `keep`: u8 (row + 1, 64 bytes of ACTOR), bits of the bytes that
+    `settle` leaves of an actor. `neutral`: u1, what it sets the others to. `seq_live`:
+    by row + 1, whether the snapshot of the sequence is read again. `judged`: by row, mask of the rules about states
+    that the row may break.
     """
 
     def __init__(self, instance: Instance, world: World | None = None, *, forget: bool = True) -> None:
@@ -81,12 +87,14 @@ class Prepared:
         self.instance, self.code = instance, instance.code
         self.world = self._world(World(instance.geometry) if world is None else world)
         self.rows = self._rows()
-        self.taken = np.zeros((len(self.rows), len(OUTCOMES)), np.int64)
-        self.targets = targets_of(self.code)
+        self.ways = np.zeros((len(self.rows), len(OUTCOMES), 2), np.int64)
+        self.targets, self.taken = self.ways[:, :, WAY_TARGET], self.ways[:, :, WAY_TAKEN]
+        self.targets[:] = targets_of(self.code)
         self.entries = self.code.entries.astype(np.int64)
         self._run_first()
         self.operations, self.ends = self._scripts()
-        self.flags = np.array([self._flags(position) for position in range(len(self.rows))], np.int64)
+        rows = range(len(self.rows))
+        self.flags = np.array([MAY_EXIT, *(self._flags(row, forget=forget) for row in rows)], np.int64)
         self._fill_events()
         self.masks = instance.panel.masks
         self._fill_registers(forget)
@@ -96,6 +104,12 @@ class Prepared:
     def actors(self) -> int:
         """How many actors there are."""
         return len(self.world.arrays["actors"])
+
+    @property
+    def most_moves(self) -> int:
+        """Moves that a state can have at most: a step, a yield and an exit of each actor, and its events."""
+        everybody = (1 << self.actors) - 1
+        return 3 * self.actors + sum((force.actors & everybody).bit_count() for force in self.instance.forces)
 
     @property
     def words(self) -> int:
@@ -118,7 +132,7 @@ class Prepared:
         operations = np.concatenate([*self.instance.prepare, NO_OPERATIONS])
         self._check(operations)
         for op in operations:
-            where = run_alone(self.world.buffer, self.rows, self.targets, self.entries, op.reshape(1), MOST_STEPS)
+            where = run_alone(self.world.buffer, self.rows, self.ways, self.entries, op.reshape(1), MOST_STEPS)
             if where >= 0:
                 row = self.code.info[where % len(self.rows)].name
                 waits = where < len(self.rows)
@@ -151,10 +165,12 @@ class Prepared:
         self._check(operations)
         return operations, ends.astype(np.int64)
 
-    def _flags(self, position: int) -> int:
+    def _flags(self, position: int, *, forget: bool) -> int:
         info = self.code.info[position]
         leaves = info.program != "access" or info.step.name.endswith(".translate")
-        return MAY_EXIT * leaves | MAY_YIELD * bool(self.rows[position]["may_yield"])
+        written = footprints_in().of(info.step).writes if forget else frozenset()
+        counts = not forget or any(name.rpartition(".")[2] in COUNTED for name in written)
+        return MAY_EXIT * leaves | MAY_YIELD * bool(self.rows[position]["may_yield"]) | MAY_COUNT * counts
 
     def _fill_events(self) -> None:
         instance, rows = self.instance, len(self.rows)
@@ -188,11 +204,12 @@ class Prepared:
         for register, name in enumerate(REGISTERS):
             kept[:, _offset(actors.dtype, name)] = np.where(live[:, register], 0xFF, 0)
         kept[IDLE + 1, _offset(actors.dtype, "program")] = 0
+        kept[:, _offset(actors.dtype, "used")] = 0
         first, fresh = np.zeros(1, actors.dtype), first_values(self.instance.geometry)
         for name in REGISTERS:
             first[name] = fresh[name][0]
-        self.keep = kept.view(np.uint64)
-        self.neutral = (~kept & first.view(np.uint8)[None, :]).view(np.uint64)
+        self.keep = np.packbits(kept != 0, axis=1, bitorder="little").view(np.uint64)
+        self.neutral = first.view(np.uint8)
         self.seq_live = live[:, REGISTERS.index("seq")].astype(np.uint8)
 
     def _observed(self) -> set[str]:
@@ -235,7 +252,7 @@ def _offset(dtype: np.dtype, name: str) -> int:
 
 @kernel
 def run_alone(
-    buffer: np.ndarray, rows: np.ndarray, targets: np.ndarray, entries: np.ndarray, operations: np.ndarray, limit: int
+    buffer: np.ndarray, rows: np.ndarray, ways: np.ndarray, entries: np.ndarray, operations: np.ndarray, limit: int
 ) -> int:
     """Run one operation to its end; kicked vCPUs leave the guest at once.
 
@@ -253,7 +270,7 @@ def run_alone(
             if acknowledge_kicks(w) == 0:
                 return at
         else:
-            at = targets[at, outcome]
+            at = ways[at, outcome, WAY_TARGET]
             if at == IDLE:
                 return -1
     return len(rows) + at

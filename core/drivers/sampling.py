@@ -18,7 +18,7 @@ import numpy as np
 from gmembench.core.drivers.fair import finish
 from gmembench.core.drivers.first import first_violation
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, Instance
-from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK
+from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES
 from gmembench.core.drivers.prepared import NO_OPERATIONS, Prepared
 from gmembench.core.drivers.schedules import (
     CAPPED,
@@ -31,7 +31,7 @@ from gmembench.core.drivers.schedules import (
     sample_on,
     settle_all,
 )
-from gmembench.core.drivers.search import MOST_MOVES, STUCK_STATE
+from gmembench.core.drivers.search import STUCK_STATE
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.invariant import STUCK, WHENS
@@ -214,7 +214,7 @@ class Sampler:
         self.made = np.zeros(most_steps, np.uint8)
         self.samples = np.zeros(1, SAMPLES)
         self.random = np.zeros(3, np.uint64)
-        self.moves = np.zeros(MOST_MOVES, np.int64)
+        self.moves = np.zeros(p.most_moves + SPARE_MOVES, np.int64)
         self.saved = np.zeros(SMALL.arrays["actors"].itemsize // 8, np.uint64)
         self.priorities = np.zeros(MOST_ACTORS, np.int64)
         self.points = np.zeros(depth - 1, np.int64)
@@ -260,8 +260,7 @@ class Sampler:
                 self.work.view(np.uint64),
                 self.initial,
                 p.rows,
-                p.taken,
-                p.targets,
+                p.ways,
                 p.entries,
                 p.operations,
                 p.ends,

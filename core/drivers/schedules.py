@@ -19,7 +19,7 @@ from gmembench.core.drivers.moves import (
     settle_counts,
 )
 from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new
-from gmembench.core.drivers.watching import MOST_NEEDS, watch
+from gmembench.core.drivers.watching import some_unseen, watch
 from gmembench.core.jit import (
     OUTCOME_BITS,
     add_words,
@@ -27,12 +27,15 @@ from gmembench.core.jit import (
     fold_product,
     high_product,
     inlined_part,
+    item,
     kernel,
     lean_kernel,
     load_word,
     multiply_words,
+    put_item,
     store_word,
 )
+from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.views import Record, Word
 from gmembench.core.world import actor, small_head
 
@@ -50,9 +53,6 @@ number that is drawn next, made ahead of its use."""
 
 DONE, FAILED, CAPPED, PAUSED = range(4)
 """Why the loop returned."""
-
-ONLY_TAKEN = 1 << MOST_NEEDS - 1
-"""What a watched state wants that only a branch shows."""
 
 COUNTS_EVERY = 64
 """Steps between two looks at fields that only count up and would pass a byte. A power of two."""
@@ -88,8 +88,9 @@ def mix(word: Word) -> Word:
 @inlined_part
 def make_ready(random: np.ndarray) -> None:
     """Make the number that is drawn next."""
-    random[STREAM] = add_words(random[STREAM], np.uint64(WYRAND))
-    random[READY] = fold_product(random[STREAM], random[STREAM] ^ np.uint64(WYRAND_MASK))
+    stream = add_words(random[STREAM], np.uint64(WYRAND))
+    random[STREAM] = stream
+    random[READY] = fold_product(stream, stream ^ np.uint64(WYRAND_MASK))
 
 
 @inlined_part
@@ -155,15 +156,6 @@ def restore_record(a: Record, saved: np.ndarray) -> None:
 
 
 @inlined_part
-def some_unseen(seen: np.ndarray, wanted: np.ndarray) -> bool:
-    """Whether a watched state was not seen yet. What only a branch shows is found in `taken`."""
-    for i in range(len(seen)):
-        if seen[i] == 0 and wanted[i] != np.uint64(ONLY_TAKEN):
-            return True
-    return False
-
-
-@inlined_part
 def some_everywhere(wanted: np.ndarray) -> bool:
     """Whether a watched state does not ask where actors stand."""
     for i in range(len(wanted)):
@@ -186,8 +178,7 @@ def sample_on(
     work_words: np.ndarray,
     initial: np.ndarray,
     rows: np.ndarray,
-    taken: np.ndarray,
-    targets: np.ndarray,
+    ways: np.ndarray,
     entries: np.ndarray,
     operations: np.ndarray,
     ends: np.ndarray,
@@ -260,13 +251,14 @@ def sample_on(
                     tried |= 1 << number
                 while left > 0:
                     picked: int = draw(random, left)
-                    choice = moves[picked]
+                    choice = item(moves, picked)
                     a = actor(w, choice >> CHOICE_SHIFT)
-                    begins = a["row"] == IDLE
+                    at = a["row"]
+                    begins = at == IDLE
                     if begins:
                         save_record(a, saved)
                     went = make_move(
-                        w, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows
+                        w, choice, at, rows, ways, entries, operations, forces, force_rows, gates, gate_rows
                     )
                     if went != WAITED:
                         break
@@ -274,28 +266,28 @@ def sample_on(
                         restore_record(a, saved)
                     s["waits"] += 1
                     left -= 1
-                    moves[picked] = moves[left]
+                    put_item(moves, picked, item(moves, left))
             if went == WAITED:
                 break
-            made[n] = choice
+            put_item(made, n, choice)
             n += 1
             number = choice >> CHOICE_SHIFT
             a = actor(w, number)
             if went != LEFT:
                 at = went >> OUTCOME_BITS
                 if judge_move(w, number, a["program"], masks, samples) or judge_new(
-                    w, number, judged[at], masks, samples
+                    w, number, item(judged, at), masks, samples
                 ):
                     s["steps"] += n
                     s["length"] = n
                     return FAILED
                 a["used"] = 0
-                if by_priority != 0 and retries[at, went & OUTCOME_MASK] != 0:
+                if by_priority != 0 and item(retries, at * len(OUTCOMES) + (went & OUTCOME_MASK)) != 0:
                     lowest -= 1
                     priorities[number] = lowest
                     s["demotions"] += 1
             if watching:
-                here = tags[number, a["row"] + 1] != np.uint64(0)
+                here = item(tags, number * tags.shape[1] + a["row"] + 1) != np.uint64(0)
                 standing = standing & ~(1 << number) | here << number
                 if here or always or (len(conditions) > 0 and standing != 0):
                     watch(w, tags, wanted, conditions, seen)

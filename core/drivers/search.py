@@ -6,31 +6,33 @@ the processor fetches the buckets of the table meanwhile. States are told apart 
 
 import numpy as np
 
-from gmembench.core.drivers.fingerprints import bucket_of, find_or_insert, fingerprint
+from gmembench.core.drivers.fingerprints import FULL, bucket_of, find_beyond, find_in_line, fingerprint
 from gmembench.core.drivers.instance import IDLE, STEP
 from gmembench.core.drivers.moves import (
     CHOICE_SHIFT,
     LEFT,
+    MAY_COUNT,
     MAY_EXIT,
+    SPARE_MOVES,
     WAITED,
     all_done,
     at_rest,
+    forget,
     list_moves,
     make_move,
     settle,
+    settle_counts,
 )
 from gmembench.core.drivers.symmetry import sort_actors
-from gmembench.core.drivers.watching import watch
-from gmembench.core.jit import LANES, OUTCOME_BITS, copy_words, inlined_part, lean_kernel, prefetch_item
+from gmembench.core.drivers.watching import some_unseen, watch
+from gmembench.core.jit import LANES, OUTCOME_BITS, copy_words, inlined_part, item, lean_kernel, prefetch_item, put_item
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
 from gmembench.core.views import Record, Word
 from gmembench.core.world import IN_GUEST, actor, small_head_at
 
-MOST_MOVES = 64
-"""Moves that one state can have."""
-
-ROOM = 128
-"""Successors that there is room for before they are looked up: they fit into the second-level cache."""
+BATCH = 32
+"""Successors that are made before they are looked up: they fit into the first-level cache, and as many lines of the
+table can be on their way at once."""
 
 DONE, FAILED, TABLE_FULL, WAITING_FULL, LINKS_FULL, EDGES_FULL, PAUSED, ENOUGH_STATES = range(8)
 """Why the loop returned."""
@@ -52,6 +54,11 @@ SEARCH = np.dtype(
     ]
 )
 """Where a search is, and what it found."""
+
+MADE_STATE, MADE_CHOICE, MADE_ROW = range(3)
+"""What is kept of a successor: the number of the state it came from, the choice, and the row that ran or -1."""
+
+MADE_ITEMS = 4
 
 STUCK_STATE = 4
 
@@ -143,7 +150,7 @@ def find_alone(
         at = a["row"]
         if at == IDLE or alone_rows[number, at] == 0:
             continue
-        if number < w["vcpus"] and a["mode"] == IN_GUEST and flags[at] & MAY_EXIT != 0:
+        if number < w["vcpus"] and a["mode"] == IN_GUEST and flags[at + 1] & MAY_EXIT != 0:
             continue
         if touches_apart(w, number, at, ends, reads, writes, holds, future, rest):
             return number
@@ -154,8 +161,7 @@ def find_alone(
 def go_on_alone(
     w: Record,
     rows: np.ndarray,
-    taken: np.ndarray,
-    targets: np.ndarray,
+    ways: np.ndarray,
     entries: np.ndarray,
     operations: np.ndarray,
     ends: np.ndarray,
@@ -183,7 +189,8 @@ def go_on_alone(
         if number < 0:
             return count
         choice = number << CHOICE_SHIFT | STEP
-        make_move(w, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows)
+        at = actor(w, number)["row"]
+        make_move(w, choice, at, rows, ways, entries, operations, forces, force_rows, gates, gate_rows)
         count += 1
         if judge_move(w, number, actor(w, number)["program"], masks, search):
             return count
@@ -191,17 +198,17 @@ def go_on_alone(
 
 
 @inlined_part
-def lacks_room(s: Record, room: int, links: int, most_edges: int, live: int, most_prints: int) -> int:
+def lacks_room(s: Record, batch: int, room: int, links: int, most_edges: int, live: int, most_prints: int) -> int:
     """What must grow, or be looked at, before the next batch is expanded; DONE if nothing."""
     if s["transitions"] >= s["pause_at"]:
         return PAUSED
-    if s["states"] + ROOM > most_prints:
+    if s["states"] + batch > most_prints:
         return TABLE_FULL
-    if s["last"] - s["first"] + ROOM > room:
+    if s["last"] - s["first"] + batch > room:
         return WAITING_FULL
-    if s["states"] + ROOM > links:
+    if s["states"] + batch > links:
         return LINKS_FULL
-    if live > 0 and s["edges"] + ROOM > most_edges:
+    if live > 0 and s["edges"] + batch > most_edges:
         return EDGES_FULL
     return DONE
 
@@ -236,8 +243,7 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
     edges: np.ndarray,
     keys: np.ndarray,
     rows: np.ndarray,
-    taken: np.ndarray,
-    targets: np.ndarray,
+    ways: np.ndarray,
     entries: np.ndarray,
     operations: np.ndarray,
     ends: np.ndarray,
@@ -259,6 +265,7 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
     moves: np.ndarray,
     made: np.ndarray,
     prints: np.ndarray,
+    later: np.ndarray,
     reads: np.ndarray,
     writes: np.ndarray,
     holds: np.ndarray,
@@ -280,83 +287,49 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
 ) -> int:
     """Search on until something is full, found or done; says which.
 
-    `work`: u1, ROOM + 1 worlds behind one another; `work_words` the same as u8. `waiting`: u8, states behind one
-    another, a power of two of them. `made`: i8 (successor, 4): state it came from, choice, mask of rules, actor.
+    `work`: u1, worlds behind one another, one more than `prints` has items; `work_words` the same as u8. `waiting`: u8,
+    states behind one another, a power of two of them. `made`: i8, MADE_ITEMS of each successor.
     `most_prints`: that the table may hold before it grows. `most_states`: it returns before it visits one more.
     """
     s = search[0]
-    world_bytes = len(work) // (ROOM + 1)
-    words = len(keys)
+    batch = len(prints)
+    world_bytes = len(work) // (batch + 1)
+    words = len(keys) // 2
     at_word = state_at // 8
     room = len(waiting_ids)
     world_words = world_bytes // 8
-    scratch = ROOM
+    scratch = batch
+    most_moves = len(moves) - SPARE_MOVES
     while True:
         if s["first"] == s["last"]:
             return DONE
-        lacking = lacks_room(s, room, len(parents), len(edges), live, most_prints)
+        lacking = lacks_room(s, batch, room, len(parents), len(edges), live, most_prints)
         if lacking != DONE:
             return lacking
+        watching = some_unseen(seen, wanted)
         count = 0
-        while s["first"] != s["last"] and count + MOST_MOVES <= ROOM:
+        while s["first"] != s["last"] and count + most_moves <= batch:
             at = take_waiting(s, room, breadth)
-            origin = np.int64(waiting_ids[at])
+            origin = item(waiting_ids, at)
             copy_words(work_words, scratch * world_words + at_word, waiting, at * words, words)
             w = small_head_at(work, scratch * world_bytes)
             before = count
             found = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
             for m in range(found):
-                choice = moves[m]
+                choice = item(moves, m)
                 number = choice >> CHOICE_SHIFT
+                row = actor(w, number)["row"]
                 copy_words(work_words, count * world_words + at_word, waiting, at * words, words)
                 v = small_head_at(work, count * world_bytes)
-                went = make_move(
-                    v, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows
-                )
+                went = make_move(v, choice, row, rows, ways, entries, operations, forces, force_rows, gates, gate_rows)
                 if went == WAITED:
                     continue
-                mask = 0
-                if went != LEFT:
-                    mask = judged[went >> OUTCOME_BITS]
-                    if judge_move(v, number, actor(v, number)["program"], masks, search):
-                        note_failure(s, origin, choice)
-                        return FAILED
-                settle(v, number, seq_live, keep, neutral)
-                s["moves"] += 1
-                if partial != 0:
-                    s["moves"] += go_on_alone(
-                        v,
-                        rows,
-                        taken,
-                        targets,
-                        entries,
-                        operations,
-                        ends,
-                        flags,
-                        forces,
-                        force_rows,
-                        gates,
-                        gate_rows,
-                        keep,
-                        neutral,
-                        seq_live,
-                        reads,
-                        writes,
-                        holds,
-                        future,
-                        rest,
-                        alone_rows,
-                        masks,
-                        search,
-                    )
-                    if s["found"] != 0:
-                        note_failure(s, origin, choice)
-                        return FAILED
-                sort_actors(v, twins, begins, compared, was)
-                made[count, 0] = origin
-                made[count, 1] = choice
-                made[count, 2] = mask
-                made[count, 3] = number
+                if went != LEFT and judge_move(v, number, actor(v, number)["program"], masks, search):
+                    note_failure(s, origin, choice)
+                    return FAILED
+                put_item(made, MADE_ITEMS * count, origin)
+                put_item(made, MADE_ITEMS * count + MADE_CHOICE, choice)
+                put_item(made, MADE_ITEMS * count + MADE_ROW, went >> OUTCOME_BITS)
                 count += 1
             if count == before:
                 if all_done(w, ends, gate_of):
@@ -366,37 +339,92 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
                     note_failure(s, origin, -1)
                     return FAILED
         s["transitions"] += count
+        s["moves"] += count
         for j in range(count):
-            prints[j] = fingerprint(small_head_at(work, j * world_bytes), state_at, keys)
-            at = bucket_of(table, prints[j])
-            prefetch_item(table, at)
-            prefetch_item(table, at ^ LANES)
+            v = small_head_at(work, j * world_bytes)
+            choice = item(made, MADE_ITEMS * j + MADE_CHOICE)
+            row = item(made, MADE_ITEMS * j + MADE_ROW)
+            number = choice >> CHOICE_SHIFT
+            if row >= 0 and item(flags, row + 1) & MAY_COUNT != 0:
+                settle_counts(v, seq_live)
+            forget(actor(v, number), keep, neutral)
+            if partial != 0:
+                s["moves"] += go_on_alone(
+                    v,
+                    rows,
+                    ways,
+                    entries,
+                    operations,
+                    ends,
+                    flags,
+                    forces,
+                    force_rows,
+                    gates,
+                    gate_rows,
+                    keep,
+                    neutral,
+                    seq_live,
+                    reads,
+                    writes,
+                    holds,
+                    future,
+                    rest,
+                    alone_rows,
+                    masks,
+                    search,
+                )
+                if s["found"] != 0:
+                    note_failure(s, item(made, MADE_ITEMS * j), choice)
+                    return FAILED
+            sort_actors(v, twins, begins, compared, was)
         for j in range(count):
-            at = find_or_insert(table, prints[j])
+            told = fingerprint(small_head_at(work, j * world_bytes), state_at, keys)
+            put_item(prints, j, told)
+            prefetch_item(table, bucket_of(table, told))
+        n = k = 0
+        while k < count + n:
+            j = k if k < count else item(later, k - count)
+            told = item(prints, j)
+            at = bucket_of(table, told)
+            k += 1
+            if k <= count:
+                place = find_in_line(table, at, told)
+                if place == FULL:
+                    prefetch_item(table, at ^ LANES)
+                    put_item(later, n, j)
+                    n += 1
+                    continue
+            else:
+                place = find_beyond(table, at, told)
+            at = place
             new = s["states"]
             if at >= 0:
                 if new == most_states:
-                    s["transitions"] -= count - j
+                    s["transitions"] -= count - (k - 1 - n)
                     return ENOUGH_STATES
                 s["states"] += 1
-                parents[new] = made[j, 0]
-                choices[new] = made[j, 1]
+                choice = item(made, MADE_ITEMS * j + MADE_CHOICE)
+                row = item(made, MADE_ITEMS * j + MADE_ROW)
+                put_item(parents, new, item(made, MADE_ITEMS * j))
+                put_item(choices, new, choice)
                 v = small_head_at(work, j * world_bytes)
-                if judge_new(v, made[j, 3], made[j, 2], masks, search):
+                mask = item(judged, row) if row >= 0 else 0
+                if judge_new(v, choice >> CHOICE_SHIFT, mask, masks, search):
                     note_failure(s, new, -1)
                     return FAILED
-                watch(v, tags, wanted, conditions, seen)
+                if watching:
+                    watch(v, tags, wanted, conditions, seen)
                 to = s["last"] & (room - 1)
                 s["last"] += 1
-                waiting_ids[to] = new
+                put_item(waiting_ids, to, new)
                 copy_words(waiting, to * words, work_words, j * world_words + at_word, words)
                 if live > 0:
-                    ids[at] = new
+                    put_item(ids, at, new)
             elif live > 0:
-                new = np.int64(ids[-1 - at])
+                new = item(ids, -1 - at)
             if live > 0:
-                edges[s["edges"], 0] = made[j, 0]
-                edges[s["edges"], 1] = new
+                put_item(edges, 2 * s["edges"], item(made, MADE_ITEMS * j))
+                put_item(edges, 2 * s["edges"] + 1, new)
                 s["edges"] += 1
 
 

@@ -19,6 +19,7 @@ from gmembench.core.drivers.moves import (
     CHOICE_SHIFT,
     KIND_MASK,
     LEFT,
+    SPARE_MOVES,
     WAITED,
     all_done,
     at_rest,
@@ -51,8 +52,6 @@ from gmembench.core.world import SMALL, World, actor, small_head
 KINDS = ("step", "yield", "exit", "event")
 """Names of the kinds of options: all that are FORCE or more are events."""
 
-MOST_MOVES = 256
-
 OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
 
 __all__ = ["EXIT", "FORCE", "KINDS", "STEP", "YIELD", "Stepper", "Taken"]
@@ -63,8 +62,7 @@ def _do_move(
     buffer: np.ndarray,
     choice: int,
     rows: np.ndarray,
-    taken: np.ndarray,
-    targets: np.ndarray,
+    ways: np.ndarray,
     entries: np.ndarray,
     operations: np.ndarray,
     forces: np.ndarray,
@@ -76,7 +74,8 @@ def _do_move(
 ) -> int:
     """Make a move, and judge a use and an end. `out`: when and what does not hold."""
     w = small_head(buffer)
-    went = make_move(w, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows)
+    at = actor(w, choice >> CHOICE_SHIFT)["row"]
+    went = make_move(w, choice, at, rows, ways, entries, operations, forces, force_rows, gates, gate_rows)
     out[0] = USE
     out[1] = 0
     if went < 0:
@@ -199,7 +198,7 @@ class Stepper:
         self.steps = self.blocked = 0
         self._trail: list[tuple[int, int, int]] = []
         self._waiting: set[int] = set()
-        self._moves = np.zeros(MOST_MOVES, np.int64)
+        self._moves = np.zeros(prepared.most_moves + SPARE_MOVES, np.int64)
         self._out = np.zeros(2, np.int64)
         self._keys = hash_keys(prepared.words)
         for number in range(prepared.actors):
@@ -279,8 +278,7 @@ class Stepper:
                 self.world.buffer,
                 number << CHOICE_SHIFT | kind,
                 p.rows,
-                p.taken,
-                p.targets,
+                p.ways,
                 p.entries,
                 p.operations,
                 p.forces,

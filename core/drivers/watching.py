@@ -20,6 +20,9 @@ EQUAL, UNEQUAL, LESS, AT_MOST, MORE, AT_LEAST, BITS = range(len(OPERATORS))
 MOST_NEEDS = 64
 """Places of actors that all watched states together ask for: bits of a mask."""
 
+ONLY_TAKEN = 1 << MOST_NEEDS - 1
+"""What a watched state wants that only a branch shows."""
+
 OF, AT, BITS_OF, SIGN, OPERATOR, VALUE = range(6)
 
 
@@ -71,7 +74,7 @@ class Watches:
                 bit += 1
             made += [self._condition(number, condition, world) for condition in item.fields]
             if not item.needs and not item.fields:
-                self.wanted[number] = 1 << MOST_NEEDS - 1  # only a branch that was taken shows it
+                self.wanted[number] = ONLY_TAKEN  # only a branch that was taken shows it
         self.conditions = np.array(made, np.int64).reshape(-1, 6)
 
     def _need(self, number: int, bit: int, need: Need) -> None:
@@ -126,6 +129,15 @@ def conditions_hold(w: Record, number: int, conditions: np.ndarray) -> bool:
             if not compares(value, conditions[i, OPERATOR], conditions[i, VALUE]):
                 return False
     return True
+
+
+@inlined_part
+def some_unseen(seen: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether a watched state was not seen yet. What only a branch shows is found in `taken`."""
+    for i in range(len(seen)):
+        if seen[i] == 0 and wanted[i] != np.uint64(ONLY_TAKEN):
+            return True
+    return False
 
 
 @inlined_part

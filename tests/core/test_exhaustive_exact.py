@@ -9,10 +9,9 @@ from gmembench.benchmarks.peers.instances import TWINS
 from gmembench.core import jit
 from gmembench.core.drivers.exhaustive import Explorer
 from gmembench.core.drivers.instance import Instance
-from gmembench.core.drivers.moves import CHOICE_SHIFT, WAITED, list_moves, make_move, settle
-from gmembench.core.drivers.search import MOST_MOVES
+from gmembench.core.drivers.moves import CHOICE_SHIFT, SPARE_MOVES, WAITED, list_moves, make_move, settle
 from gmembench.core.jit import copy_words, lean_kernel
-from gmembench.core.world import SMALL, small_head_at
+from gmembench.core.world import SMALL, actor, small_head_at
 
 BATCH = 1 << 14
 """States that are expanded together."""
@@ -25,8 +24,7 @@ def successors(
     states: np.ndarray,
     count: int,
     rows: np.ndarray,
-    taken: np.ndarray,
-    targets: np.ndarray,
+    ways: np.ndarray,
     entries: np.ndarray,
     operations: np.ndarray,
     ends: np.ndarray,
@@ -54,7 +52,8 @@ def successors(
         for m in range(found):
             choice = moves[m]
             copy_words(work_words, state_at // 8, states, i * words, words)
-            went = make_move(w, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows)
+            at = actor(w, choice >> CHOICE_SHIFT)["row"]
+            went = make_move(w, choice, at, rows, ways, entries, operations, forces, force_rows, gates, gate_rows)
             if went != WAITED:
                 settle(w, choice >> CHOICE_SHIFT, seq_live, keep, neutral)
                 copy_words(made, written * words, work_words, state_at // 8, words)
@@ -70,7 +69,7 @@ class Exact:
         self.prepared, self.words = explorer.prepared, explorer.words
         self.first = explorer.waiting[: self.words].copy()
         self.work = self.prepared.world.buffer.copy()
-        self.moves = np.zeros(MOST_MOVES, np.int64)
+        self.moves = np.zeros(self.prepared.most_moves + SPARE_MOVES, np.int64)
         self.made = np.zeros(BATCH * 8 * self.words, np.uint64)
         self.timer = int(instance.timer)
 
@@ -83,8 +82,7 @@ class Exact:
             np.frombuffer(b"".join(states), np.uint64).copy(),
             len(states),
             p.rows,
-            p.taken,
-            p.targets,
+            p.ways,
             p.entries,
             p.operations,
             p.ends,

@@ -26,7 +26,7 @@ from gmembench.core.judges import SHIPPED, Panel
 from gmembench.core.operations import OPERATION, WRITE
 from gmembench.core.outcomes import CODE
 from gmembench.core.programs import assemble
-from gmembench.core.world import SMALL, small_head
+from gmembench.core.world import SMALL, actor, small_head
 
 V0, V1, H0, H1 = range(4)
 SCHEDULES = 12 if INTERPRETED else 2000
@@ -132,9 +132,21 @@ def _options(w_buffer, flags, ends, forces, force_rows, gate_of, gates, gate_row
 
 
 @kernel
-def _move(w_buffer, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows):  # type: ignore[no-untyped-def]
+def _move(w_buffer, choice, rows, ways, entries, operations, forces, force_rows, gates, gate_rows):  # type: ignore[no-untyped-def]
     w = small_head(w_buffer)
-    return make_move(w, choice, rows, taken, targets, entries, operations, forces, force_rows, gates, gate_rows)
+    return make_move(
+        w,
+        choice,
+        actor(w, choice >> CHOICE_SHIFT)["row"],
+        rows,
+        ways,
+        entries,
+        operations,
+        forces,
+        force_rows,
+        gates,
+        gate_rows,
+    )
 
 
 class Naive:
@@ -147,7 +159,7 @@ class Naive:
     def make(self, choice: int) -> bool:
         """Make a move if it can be made; whether it was."""
         p, tried = self.p, self.buffer.copy()
-        rest = (p.rows, p.taken, p.targets, p.entries, p.operations, p.forces, p.force_rows, p.gates, p.gate_rows)
+        rest = (p.rows, p.ways, p.entries, p.operations, p.forces, p.force_rows, p.gates, p.gate_rows)
         if _move(tried, choice, *rest) == WAITED:
             self.after_waiting = tried
             return False
@@ -173,9 +185,9 @@ def test_every_schedule_is_one_that_can_be_stepped(strategy: str) -> None:
     made = sampler(strategy)
     run = made.run(1, seed=1)
     stepper = Stepper.of(instance())
-    for actor, kind in _choices_of(made, run.steps):
+    for number, kind in _choices_of(made, run.steps):
         stepper.options()
-        assert stepper.take(actor, kind) & OUTCOME_MASK != CODE["blocked"]
+        assert stepper.take(number, kind) & OUTCOME_MASK != CODE["blocked"]
     assert stepper.finished
     assert stepper.violation is None
 

@@ -9,7 +9,7 @@ from gmembench.core.drivers import exhaustive
 from gmembench.core.drivers.exhaustive import MOST_FULL, Exploration, Explorer, more_buckets
 from gmembench.core.drivers.fingerprints import BUCKET
 from gmembench.core.drivers.instance import Instance
-from gmembench.core.drivers.search import DONE, ROOM
+from gmembench.core.drivers.search import DONE
 from gmembench.core.jit import INTERPRETED
 from gmembench.inject.scenario import instance_of, load_scenarios
 
@@ -44,10 +44,10 @@ class Noting(Explorer):
 
 def test_memory_a_state_by_count() -> None:
     """Whenever the table has grown, up to 2^31 states, it takes at most 16 bytes a state."""
-    buckets = len(Explorer(small()).table) // BUCKET
-    fewest = 0
+    explorer = Explorer(small())
+    buckets, fewest = len(explorer.table) // BUCKET, 0
     while fewest < 1 << 31:
-        fewest = int(buckets * BUCKET * MOST_FULL) - ROOM + 1  # it grows when there is no room for a batch
+        fewest = int(buckets * BUCKET * MOST_FULL) - explorer.batch + 1  # it grows when there is no room for a batch
         buckets = more_buckets(buckets)
         assert fewest > FEW_STATES
         assert buckets * BUCKET * 8 <= BYTES_A_STATE * fewest
@@ -62,6 +62,14 @@ def test_memory_a_state_as_it_is(states: int) -> None:
     assert noted
     assert e.states == states
     assert all(size <= BYTES_A_STATE * count for count, size in noted)
+
+
+def test_a_table_for_the_states_that_are_expected_does_not_grow() -> None:
+    """It is as large as one that has grown to them, or smaller, and the search finds the same."""
+    grown, made = Explorer(small()).run(), Noting(small(), expected=207)
+    e = made.run()
+    assert (e.states, e.transitions, made.grown) == (grown.states, grown.transitions, ())
+    assert Explorer(small(), expected=100_000).table.nbytes <= BYTES_A_STATE * 100_000
 
 
 @pytest.mark.parametrize("more", [0, 10_000, 60_000] if INTERPRETED else [0, 10_000, 1 << 20, 8 << 20])
