@@ -6,6 +6,7 @@ any common colour-vision deficiency. A design keeps its colour in every figure o
 
 import zlib
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,65 @@ _SPARE_COLOURS = (
     ("#3d7f5f", "#6fbf97"),
     ("#a05a2c", "#d18f60"),
     ("#5c6bc0", "#929de0"),
-    ("#b0447a", "#e080ae"),
+    ("#4f9d9d", "#7cc7c7"),
     ("#557a1f", "#93ba58"),
     ("#6b6b6b", "#a8a8a8"),
+    ("#b08a00", "#d9b743"),
+    ("#7d3c98", "#b884cf"),
+    ("#2e6f8e", "#68a9c9"),
+    ("#c0504d", "#e58a86"),
+    ("#3b5b2a", "#86a873"),
+    ("#8e5572", "#c48fab"),
 )
+
+MARKERS = (
+    "circle", "square", "up", "diamond", "down", "plus", "star", "right", "left", "hourglass", "hexagon", "flat",
+)  # fmt: skip
+"""Markers of designs, by their order in a report: names of `canvas.MARKERS`."""
+
+DASHES: tuple[tuple[float, ...], ...] = (
+    (), (6, 2), (2, 2), (8, 2, 2, 2), (4, 3), (1, 2), (10, 3), (6, 2, 2, 2, 2, 2), (3, 1), (12, 3, 3, 3),
+    (5, 5), (2, 4),
+)  # fmt: skip
+"""Strokes and gaps of a design's line, by its order in a report: lines stay apart without colours."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """How one design appears in one report.
+
+    variable: the name of its colour, which is a variable of the page. marker, dash: its own in this report.
+    """
+
+    look: Look
+    variable: str
+    marker: str
+    dash: tuple[float, ...]
 
 
 def look(design: str) -> Look:
-    """Return the look of a design; one that is not known here gets a fixed spare colour by its name."""
-    if design in LOOKS:
-        return LOOKS[design]
-    spare = _SPARE_COLOURS[zlib.crc32(design.encode()) % len(_SPARE_COLOURS)]
-    return Look(*spare, "a design from outside this package")
+    """Return the look of a design; one that is not known here gets a spare colour by its name."""
+    return cast_of((design,))[design].look
+
+
+@cache
+def cast_of(names: tuple[str, ...]) -> dict[str, Cast]:
+    """How the designs of a report appear in it: no two share a colour, a marker or a dash, up to 12 unknown ones."""
+    taken: set[int] = set()
+    found = {}
+    for number, name in enumerate(sorted(names, key=rank)):
+        own = LOOKS.get(name) or _spare(name, taken)
+        found[name] = Cast(own, f"design-{number}", MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
+    return found
+
+
+def _spare(design: str, taken: set[int]) -> Look:
+    """A spare colour that nobody has taken, sought from the place that the name gives."""
+    first = zlib.crc32(design.encode())
+    places = [(first + offset) % len(_SPARE_COLOURS) for offset in range(len(_SPARE_COLOURS))]
+    place = next((place for place in places if place not in taken), places[0])
+    taken.add(place)
+    return Look(*_SPARE_COLOURS[place], "a design from outside this package")
 
 
 def rank(design: str) -> tuple[int, str]:

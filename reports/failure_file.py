@@ -44,13 +44,16 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class FailureFile(msgspec.Struct, frozen=True):
-    """A failure, as far as it is drawn."""
+    """A failure, as far as it is shown. `replay`: the line to paste, "" if only the file can say."""
 
     schema: int
     setting: Setting
     violation: Broken
     actors: tuple[str, ...]
     choices: tuple[Step, ...]
+    replay: str = ""
+    gmembench: str = ""
+    sources: str = ""
 
 
 def read(path: Path) -> FailureFile:

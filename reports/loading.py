@@ -4,7 +4,7 @@ A benchmark of the file is a cell. Counters and profiles are its metadata, wall-
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from gmembench.core.errors import UserError
 from gmembench.reports import designs, profiles, schema
+from gmembench.reports.designs import Cast
 from gmembench.reports.pyperf_file import WRITE_AGAIN, RawBenchmark, read_benchmarks
 from gmembench.reports.runs import listed_cells
 from gmembench.reports.schema import COUNTERS, NAME_PARTS
@@ -57,6 +58,26 @@ class Results:
     def designs(self) -> list[str]:
         """Designs of the cells that ran, in their fixed order."""
         return sorted(set(self.cells["design"]), key=designs.rank)
+
+    @cached_property
+    def cast(self) -> Mapping[str, Cast]:
+        """How each design appears, those without a cell that could run included; the same in `of_scenario`."""
+        return designs.cast_of(tuple({*self.cells["design"], *self.not_applicable["design"]} - {""}))
+
+    def of_scenario(self, scenario: str) -> "Results":
+        """Return the cells of one scenario, with all that is known of them."""
+        cells = self.cells[self.cells["scenario"] == scenario]
+        lacking = self.not_applicable[self.not_applicable["scenario"] == scenario]
+        few = {name: frame[frame["cell"].isin(cells.index)] for name, frame in self._by_cell.items()}
+        conformance = {cell: figures for cell, figures in self.conformance.items() if cell in cells.index}
+        found = replace(self, cells=cells, not_applicable=lacking, conformance=conformance, **few)
+        # What all cells together say of a design holds in each scenario too.
+        vars(found).update(cast=self.cast, _missing_programs=self._missing_programs)
+        return found
+
+    @property
+    def _by_cell(self) -> dict[str, pd.DataFrame]:
+        return {"times": self.times, "programs": self.programs, "rows": self.rows, "backing": self.backing}
 
     def missing_program(self, cell: str, program: str) -> str | None:
         """Return why the design of a cell has no such program, or None if it has it.

@@ -1,9 +1,9 @@
 """The page of a necessity table: what each row and phase of a design is for. Made from the table's JSON alone."""
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gmembench.core.errors import UserError
+from gmembench.reports.page import environment
 
 SCHEMA = 1
 """The format of tables that is known here."""
@@ -90,14 +90,16 @@ def parse(raw: bytes, where: str) -> Table:
     return table
 
 
+def by_program(table: Table) -> dict[str, list[Entry]]:
+    """Program -> its rows of the table."""
+    found: dict[str, list[Entry]] = {}
+    for entry in table.entries:
+        found.setdefault(entry.program, []).append(entry)
+    return found
+
+
 def page(raw: bytes, where: str) -> str:
     """The page as HTML, all text of the table escaped. Raises UserError if `raw` is no table."""
     table = parse(raw, where)
-    environment = Environment(
-        loader=PackageLoader("gmembench.reports"),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    programs: dict[str, list[Entry]] = {}
-    for entry in table.entries:
-        programs.setdefault(entry.program, []).append(entry)
-    return environment.get_template("necessity.html").render(table=table, programs=programs)
+    template = environment().get_template("necessity.html")
+    return template.render(table=table, programs=by_program(table))

@@ -1,13 +1,14 @@
 """Where the numbers come from: machine, software, command and digest of every result file."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gmembench.reports.inputs import Inputs
 from gmembench.reports.loading import Results
 
 _FIELDS = (
-    ("kind of result", ("gmembench.kind",)),
     ("gmembench", ("gmembench.version",)),
     ("digest of the model's source", ("gmembench.digest",)),
     ("size of the scenarios", ("gmembench.size",)),
@@ -30,9 +31,36 @@ _MUST_MATCH = (
 )
 
 
+@dataclass(frozen=True)
+class Source:
+    """A file that numbers come from. `command`, `date`: as it records them, "" if it does not."""
+
+    name: str
+    command: str
+    digest: str
+    date: str
+
+
+def files(inputs: Inputs) -> list[Source]:
+    """All result files, in the order in which cells name them."""
+    return [
+        Source(
+            Path(path).name,
+            str(metadata.get("gmembench.command", "")),
+            inputs.digests.get(path, ""),
+            str(metadata.get("date", "")),
+        )
+        for path, metadata in inputs.results.files.items()
+    ]
+
+
 def table(results: Results) -> list[tuple[str, list[str]]]:
     """Return one row a fact: its label, and its text for each file."""
-    rows = [("file", [Path(file).name for file in results.files])]
+    kinds = {file: sorted(set(found)) for file, found in results.cells.groupby("file")["kind"]}
+    rows = [
+        ("file", [Path(file).name for file in results.files]),
+        ("kind of result", [" and ".join(kinds[file]) for file in results.files]),
+    ]
     for label, keys in _FIELDS:
         texts = [_first(metadata, keys) for metadata in results.files.values()]
         if any(texts):

@@ -23,11 +23,11 @@ def themed() -> Iterator[None]:
         yield
 
 
-def png(drawing: Drawing) -> bytes:
-    """Return the drawing as PNG, 120 dots an inch."""
+def png(drawing: Drawing, dots_per_inch: int = PNG_DOTS_PER_INCH) -> bytes:
+    """Return the drawing as PNG."""
     buffer = io.BytesIO()
     quick = {"compress_level": 3}  # a tenth larger than by default, and quicker to write
-    drawing.savefig(buffer, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None}, pil_kwargs=quick)
+    drawing.savefig(buffer, format="png", dpi=dots_per_inch, metadata={"Software": None}, pil_kwargs=quick)
     return buffer.getvalue()
 
 
@@ -51,6 +51,7 @@ def inline(document: str, name: str, label: str, variables: Mapping[str, str]) -
     element = re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", element)
     for colour, variable in variables.items():
         element = re.sub(rf"\b(fill|stroke): {colour}", rf"\1: var(--{variable})", element)
+    element = element.replace('xmlns:xlink="http://www.w3.org/1999/xlink" ', "").replace("xlink:href", "href")
     return element.replace("<svg", f'<svg role="img" aria-label="{label}" style="{_widths(element)}"', 1)
 
 

@@ -6,15 +6,13 @@ Equal files give equal bytes. All text of the file is drawn as text, so nothing 
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from gmembench.reports import rendering, theme
+from gmembench.reports import lettering, rendering, theme
 from gmembench.reports.failure_file import FailureFile, Step
 
 ROW_INCHES = 0.175
@@ -32,11 +30,18 @@ NARROWEST_PICTURE_INCHES = 7.4
 MOST_ROWS = 160
 """Beyond this, steps that take no lock, begin nothing and are not named are drawn together as one row."""
 
-ACTOR_COLOURS = ("#2f5d9b", "#d98f33", "#3f9b80", "#b0588c", "#7a6a55", "#5d6671", "#8a9a3b", "#a0522d")
+ACTOR_COLOURS = tuple(theme.LIGHT[f"actor-{number}"] for number in range(8))
 BROKEN = "#b3261e"
 BROKEN_PAPER = "#fbe4e1"
 MARKED_PAPER = "#fdf1d3"
 
+VARIABLES = {
+    BROKEN: "warn",
+    BROKEN_PAPER: "broken-paper",
+    MARKED_PAPER: "named-paper",
+    **{colour: f"actor-{number}" for number, colour in enumerate(ACTOR_COLOURS)},
+}
+"""Colours that the page has other ones for on dark paper -> its variables."""
 
 BEGINS, WAITS = -1, -2
 """In place of the number of a step: an operation begins; an actor waits for ever."""
@@ -166,32 +171,13 @@ def bars_of(failure: FailureFile) -> list[Bar]:
     return sorted([*done, *open_bars.values()], key=lambda bar: (bar.first, bar.lock, bar.actor, bar.how))
 
 
-@cache
-def _advance(character: str, bold: bool) -> float:
-    """How far a character moves the pen, in parts of the font size."""
-    font = get_font(findfont(FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")))
-    font.set_size(100, 72)
-    return float(font.load_char(ord(character)).linearHoriAdvance) / 65536 / 100
-
-
 def _inches(text: str, points: float, *, bold: bool = False) -> float:
     """Width of a text as it will be drawn."""
-    return sum(_advance(character, bold) for character in text) * points / 72
+    return lettering.width(text, points / 72, bold=bold)
 
 
 def _fitted(text: str, points: float, inches: float, *, bold: bool = False) -> str:
-    """The text, shortened in its middle until it fits. A picture of dots may round every character up a little."""
-    room = 0.96 * inches
-    if _inches(text, points, bold=bold) <= room:
-        return text
-    keep = len(text) - 1
-    while keep > 4 and _inches(_shortened(text, keep), points, bold=bold) > room:
-        keep -= 1
-    return _shortened(text, keep)
-
-
-def _shortened(text: str, keep: int) -> str:
-    return text[: -(-keep // 2)] + "\N{HORIZONTAL ELLIPSIS}" + text[len(text) - keep // 2 :]
+    return lettering.fitted(text, points / 72, inches, bold=bold)
 
 
 def lay_out(failure: FailureFile) -> Layout:

@@ -3,26 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
-from matplotlib.patches import Patch
-from matplotlib.ticker import StrMethodFormatter
 
-from gmembench.reports import formatting, lanes, theme
+from gmembench.reports import axes, formatting, lanes, lettering, theme
+from gmembench.reports.canvas import Canvas
 from gmembench.reports.loading import Results, records
 
 _NO_FAULT = ("enter.resume", "guest.translate", "guest.use")
 """Steps of an access that need no fault; the counter of fault steps leaves them out."""
 
 
+NUMBER_SIZE = 9.5
+LEGEND_LINE = 16
+
+
 @dataclass(frozen=True)
 class Stack:
     """What is stacked: the rows of `programs` that `steps` counts, divided by the counter `events`.
 
-    pages: the counter of pages that the events covered; None if each covers one, so that all
-      scenarios compare on one scale.
+    pages: the counter of pages that the events covered; None if each covers one.
     """
 
     programs: tuple[str, ...]
@@ -47,34 +46,29 @@ def by_place(results: Results, stack: Stack) -> pd.DataFrame:
     return hits.div(events[cells].astype("float64"), axis=0)
 
 
-def draw(results: Results, stack: Stack) -> Drawing | None:
-    """Draw a bar a cell, stacked by place; None if no cell has such events."""
+def draw(results: Results, stack: Stack) -> Canvas | None:
+    """Draw a bar for each cell of a scenario, stacked by place; None if no cell has such events."""
     table = by_place(results, stack)
     if table.empty:
         return None
-    scenarios = lanes.choose(results, table.index, stack.events)
-    panels = [[scenario] for scenario in scenarios] if stack.pages else [scenarios]
-    layouts = [lanes.lay_out(results, panel) for panel in panels]
-    drawing, axes = lanes.draw_panels(layouts, f"steps per {stack.noun} (counted)")
-    for panel, layout in zip(axes, layouts, strict=True):
-        _panel(panel, layout, table, results, stack)
-    _legend(drawing, list(table.columns))
-    return drawing
-
-
-def _panel(axes: Axes, layout: lanes.Layout, table: pd.DataFrame, results: Results, stack: Stack) -> None:
-    table = table[table.index.isin([lane.cell for lane in layout.lanes])]
-    bars = dict(zip(table.index, records(table), strict=True))
+    legend = _legend_rows(list(table.columns))
+    layout = lanes.lay_out(results, 14 + LEGEND_LINE * len(legend))
+    canvas = Canvas(lanes.WIDTH, layout.height)
+    _legend(canvas, legend)
     pages = _mean_pages(results, stack)
-    largest = float(table.sum(axis=1).max())
-    axes.set_xlim(0, largest * (1.45 if stack.pages else 1.13))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    right = lanes.RIGHT - (66 if pages else 0)
+    scale = axes.Scale(0, float(table.sum(axis=1).max()), lanes.LEFT, right)
+    top = 10 + LEGEND_LINE * len(legend)
+    axes.x_axis(canvas, scale, top, layout.bottom, f"steps per {stack.noun} (counted)")
+    lanes.draw_labels(canvas, results, layout)
+    bars = dict(zip(table.index, records(table), strict=True))
     for lane in layout.lanes:
         if lane.cell in bars:
-            _bar(axes, lane.y, bars[lane.cell], largest)
-            _total(axes, lane.y, sum(bars[lane.cell].values()), pages.get(lane.cell))
+            _bar(canvas, scale, lane, bars[lane.cell], stack.noun)
+            _total(canvas, scale, lane, sum(bars[lane.cell].values()), pages.get(lane.cell))
         else:
-            lanes.note(axes, lane.y, _remark(results, lane, stack))
+            lanes.note(canvas, lane, _remark(results, lane, stack))
+    return canvas
 
 
 def numbers(results: Results, stack: Stack) -> pd.DataFrame:
@@ -99,15 +93,20 @@ def _remark(results: Results, lane: lanes.Lane, stack: Stack) -> str:
     return "the profile of rows does not add up to the counter"
 
 
-def _bar(axes: Axes, y: float, steps: Mapping[str, float], largest: float) -> None:
-    starts = np.concatenate(([0.0], np.cumsum(list(steps.values()))))
-    for (place, length), start in zip(steps.items(), starts, strict=False):
-        colour = theme.PLACE_COLOURS.get(place, theme.OTHER_PLACE)
-        axes.barh(y, length, left=start, height=0.68, color=colour, edgecolor=theme.PAPER, linewidth=0.6)
-        if length > 0.05 * largest:
-            text_colour = "#ffffff" if place in theme.DARK_PLACES else "#101418"
+def _bar(canvas: Canvas, scale: axes.Scale, lane: lanes.Lane, steps: Mapping[str, float], noun: str) -> None:
+    start = 0.0
+    for place, length in steps.items():
+        x, width = scale(start), scale(start + length) - scale(start)
+        start += length
+        if not width:
+            continue
+        with canvas.hover(f"{lane.cell}: {formatting.ratio(length)} steps per {noun} in {place} (counted)", lane.cell):
+            colour = theme.PLACE_COLOURS.get(place, theme.OTHER_PLACE)
+            canvas.box(x, lane.y - 7.5, width, 15, colour, stroke="paper")
             text = formatting.ratio(length)
-            axes.text(start + length / 2, y, text, ha="center", va="center_baseline", size=7.5, color=text_colour)
+            if lettering.width(text, NUMBER_SIZE) < width - 4:
+                colour = "#ffffff" if place in theme.DARK_PLACES else "#101418"
+                canvas.text(x + width / 2, lane.y, text, size=NUMBER_SIZE, colour=colour, anchor="middle")
 
 
 def _mean_pages(results: Results, stack: Stack) -> dict[str, float]:
@@ -118,17 +117,36 @@ def _mean_pages(results: Results, stack: Stack) -> dict[str, float]:
     return {str(cell): float(mean) for cell, mean in means.items()}
 
 
-def _total(axes: Axes, y: float, steps: float, pages: float | None) -> None:
-    text = axes.annotate(formatting.ratio(steps), (steps, y), (5, 0), textcoords="offset points", weight="bold")
-    text.set_verticalalignment("center_baseline")
-    if pages is not None:
-        remark = f"for {formatting.ratio(pages)} pages"
-        axes.annotate(remark, (1, 0.5), (4, 0), text, "offset points", va="center", color=theme.MUTED, size=8)
+def _total(canvas: Canvas, scale: axes.Scale, lane: lanes.Lane, steps: float, pages: float | None) -> None:
+    x, text = scale(steps) + 5, formatting.ratio(steps)
+    with canvas.hover(f"{lane.cell}: {text} steps in all places (counted)", lane.cell):
+        canvas.text(x, lane.y, text, bold=True)
+        if pages is not None:
+            x += lettering.width(text, 11, bold=True) + 5
+            canvas.text(x, lane.y, f"/ {formatting.ratio(pages)} pages", size=NUMBER_SIZE, colour="muted")
 
 
-def _legend(drawing: Drawing, places: list[str]) -> None:
-    patches = [Patch(color=theme.PLACE_COLOURS.get(place, theme.OTHER_PLACE), label=place) for place in places]
-    drawing.legend(
-        handles=patches, loc="upper left", ncols=len(places), handlelength=0.9, handleheight=0.9, columnspacing=1.3,
-        borderaxespad=0.4,
-    )  # fmt: skip
+def _legend_rows(places: list[str]) -> list[list[str]]:
+    """The places in as many lines as they need."""
+    rows: list[list[str]] = [[]]
+    room = lanes.WIDTH - 8
+    for place in places:
+        room -= _legend_width(place)
+        if room < 0:
+            rows.append([])
+            room = lanes.WIDTH - 8 - _legend_width(place)
+        rows[-1].append(place)
+    return rows
+
+
+def _legend_width(place: str) -> float:
+    return 28 + lettering.width(place, lanes.NOTE_SIZE)
+
+
+def _legend(canvas: Canvas, rows: list[list[str]]) -> None:
+    for line, places in enumerate(rows):
+        x, y = 4.0, 9 + LEGEND_LINE * line
+        for place in places:
+            canvas.box(x, y - 5, 10, 10, theme.PLACE_COLOURS.get(place, theme.OTHER_PLACE))
+            canvas.text(x + 14, y, place, size=lanes.NOTE_SIZE)
+            x += _legend_width(place)

@@ -141,7 +141,7 @@ def _counter(
     def entry(cell: Cell) -> Entry:
         missing = program and cell.results.missing_program(cell.name, program)
         if missing:
-            return Entry("not applicable", False, cell.notes.number(missing))
+            return Entry("n/a", False, cell.notes.number(missing))
         value = cell.counters[key]
         return Entry("not recorded", False) if formatting.absent(value) else Entry(show(value))
 

@@ -1,90 +1,81 @@
-"""Touchpoints in KVM's own code as a heat map: nature by place, one panel a design."""
+"""Touchpoints in KVM's own code as a heat map: a line a place and nature, a column a design."""
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
-from matplotlib.patches import Rectangle
 
-from gmembench.reports import designs, formatting, theme
+from gmembench.reports import lettering
+from gmembench.reports.canvas import Canvas
 from gmembench.reports.figure import Figure
 from gmembench.reports.loading import Results
 from gmembench.reports.touchpoints import kvm_rows, places
 
-_PANEL_INCHES = 3.55
-_PANELS_ACROSS = 3
-_LABEL_INCHES = 0.95
-_ROW_INCHES = 0.3
-_TOP_INCHES = 0.65
+_LEFT, _COLUMN, _LINE = 118.0, 46.0, 20.0
+_TURN = 40.0
+_SMALLEST, _LARGEST = 0.1, 0.6
 
 
-def draw(results: Results) -> Drawing | None:
-    """Draw one panel a design; shades grow with the number, on one scale for all panels."""
+def draw(results: Results) -> Canvas | None:
+    """Draw the table; a field is the darker, the more touchpoints it has. None without a profile of rows."""
     rows = kvm_rows(results)
     if rows.empty:
         return None
-    grids = {design: _grid(found) for design, found in rows.groupby("design")}
-    natures = sorted(set(rows["nature"]))
-    columns = [*places(rows), "all"]
-    drawn = [design for design in results.designs if design in grids]
-    across = min(len(drawn), _PANELS_ACROSS)
-    band = _TOP_INCHES + _ROW_INCHES * (len(natures) + 1)
-    width = _LABEL_INCHES + _PANEL_INCHES * across
-    height = band * -(-len(drawn) // across)
-    drawing = Drawing(figsize=(width, height))
-    largest = max(int(grid.to_numpy()[:-1, :-1].max()) for grid in grids.values())
-    for number, design in enumerate(drawn):
-        left = (_LABEL_INCHES + _PANEL_INCHES * (number % across)) / width
-        bottom = height - band * (number // across + 1) + 0.1
-        box = (left, bottom / height, (_PANEL_INCHES - 0.3) / width, (band - _TOP_INCHES - 0.2) / height)
-        grid = grids[design].reindex(index=[*natures, "all"], columns=columns, fill_value=0)
-        _panel(drawing.add_axes(box), design, grid, largest, labelled=number % across == 0)
-    return drawing
-
-
-def _grid(rows: pd.DataFrame) -> pd.DataFrame:
-    """Distinct (site, nature) pairs by nature and place, with margins `all` that count a pair once."""
-    pairs = rows.drop_duplicates(["site", "nature", "place"])
-    grid = pairs.pivot_table(index="nature", columns="place", values="site", aggfunc="nunique", fill_value=0)
-    once = rows.drop_duplicates(["site", "nature"])
-    grid["all"] = once.groupby("nature")["site"].nunique()
-    grid.loc["all"] = [
-        pairs[pairs["place"] == place].drop_duplicates(["site", "nature"]).shape[0] for place in grid.columns[:-1]
-    ] + [len(once)]
-    return grid
-
-
-def _panel(axes: Axes, design: str, grid: pd.DataFrame, largest: int, *, labelled: bool) -> None:
-    colour = designs.look(design).colour
-    for (row, column), value in np.ndenumerate(grid.to_numpy()):
-        if not value:
+    pairs = rows.drop_duplicates(["design", "place", "nature", "site"])
+    counts = pairs.groupby(["place", "nature", "design"]).size()
+    designs = [design for design in results.designs if design in set(rows["design"])]
+    top = 26 + max(lettering.width(design, 10.5) for design in designs) * 0.68
+    lines = _lines(rows)
+    right = _LEFT + _COLUMN * len(designs)
+    over = max(
+        lettering.width(design, 10.5) * 0.78 - _COLUMN * (len(designs) - n - 0.5) for n, design in enumerate(designs)
+    )
+    canvas = Canvas(right + max(over, 0) + 8, top + _LINE * (len(lines) + 1) + 10)
+    _heads(canvas, results, designs, top)
+    largest = int(counts.max())
+    for number, (place, nature) in enumerate(lines):
+        y = top + _LINE * (number + 0.5)
+        if nature is None:
+            canvas.line([(4, y + 8), (right, y + 8)], "rule")
+            canvas.text(4, y, place, size=11, bold=True)
             continue
-        margin = row == len(grid) - 1 or column == len(grid.columns) - 1
-        if not margin:
-            alpha = 0.1 + 0.5 * value / largest
-            axes.add_patch(Rectangle((column, row), 0.96, 0.92, facecolor=colour, alpha=alpha, edgecolor="none"))
-        axes.text(
-            column + 0.48, row + 0.46, str(value), ha="center", va="center_baseline",
-            color=theme.INK, weight="bold" if margin else "normal",
-        )  # fmt: skip
-    axes.set_xlim(0, len(grid.columns))
-    axes.set_ylim(len(grid), 0)
-    _name_panel(axes, design, grid, labelled=labelled)
+        canvas.text(14, y, nature, size=11)
+        for column, design in enumerate(designs):
+            count = int(counts.get((place, nature, design), 0))
+            _field(canvas, results.cast[design].variable, _LEFT + _COLUMN * column, y, count, largest)
+    _totals(canvas, rows, designs, top + _LINE * (len(lines) + 0.6))
+    return canvas
 
 
-def _name_panel(axes: Axes, design: str, grid: pd.DataFrame, *, labelled: bool) -> None:
-    axes.set_title(
-        f"{formatting.shorten(design, 24)}: touchpoints (counted)", color=designs.look(design).colour, pad=26
-    )
-    names = [str(column).removeprefix("kvm-") for column in grid.columns]
-    axes.set_xticks(np.arange(len(names)) + 0.48, names)
-    axes.xaxis.tick_top()
-    axes.set_yticks(
-        np.arange(len(grid)) + 0.46, [str(nature) for nature in grid.index] if labelled else [""] * len(grid)
-    )
-    axes.tick_params(length=0, pad=3)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+def _lines(rows: pd.DataFrame) -> list[tuple[str, str | None]]:
+    """Each place as a heading, and its natures below it."""
+    found: list[tuple[str, str | None]] = []
+    for place in places(rows):
+        natures = sorted(set(rows.loc[rows["place"] == place, "nature"]))
+        found += [(place, None), *((place, nature) for nature in natures)]
+    return found
+
+
+def _heads(canvas: Canvas, results: Results, designs: list[str], top: float) -> None:
+    for column, design in enumerate(designs):
+        x = _LEFT + _COLUMN * (column + 0.5)
+        cast = results.cast[design]
+        canvas.marker(x - 2, top - 8, cast.marker, cast.variable)
+        canvas.text(x + 2, top - 20, design, size=10.5, angle=_TURN)
+
+
+def _field(canvas: Canvas, colour: str, x: float, y: float, count: int, largest: int) -> None:
+    if not count:
+        canvas.text(x + _COLUMN / 2, y, "·", size=11, colour="muted", anchor="middle")
+        return
+    opacity = _SMALLEST + (_LARGEST - _SMALLEST) * count / largest
+    canvas.box(x + 1, y - _LINE / 2 + 1, _COLUMN - 2, _LINE - 2, colour, opacity=opacity)
+    canvas.text(x + _COLUMN / 2, y, str(count), size=11, anchor="middle")
+
+
+def _totals(canvas: Canvas, rows: pd.DataFrame, designs: list[str], y: float) -> None:
+    once = rows.drop_duplicates(["design", "site", "nature"]).groupby("design").size()
+    canvas.text(4, y, "all", size=11, bold=True)
+    for column, design in enumerate(designs):
+        x = _LEFT + _COLUMN * (column + 0.5)
+        canvas.text(x, y, str(int(once[design])), size=11, bold=True, anchor="middle")
 
 
 FIGURE = Figure(
@@ -93,7 +84,7 @@ FIGURE = Figure(
     kind="counted",
     caption=(
         "Each number is a count of distinct pairs of kernel function and nature in the programs of the design, "
-        "whether a run reached them or not. A darker field holds more. "
+        "whether a run reached them or not. A darker field holds more; a dot is none. "
         "“All” counts a pair once, even if it stands in two places."
     ),
     draw=draw,
