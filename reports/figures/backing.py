@@ -6,6 +6,7 @@ import pandas as pd
 from gmembench.reports import axes, formatting, lettering
 from gmembench.reports.canvas import Canvas, Point
 from gmembench.reports.figure import Figure
+from gmembench.reports.groups import most_usual
 from gmembench.reports.loading import Results
 
 _WIDTH, _LEFT = 480.0, 40.0
@@ -41,12 +42,7 @@ def draw(results: Results) -> Canvas | None:
 def _chosen(results: Results) -> list[str]:
     """Cells with a profile, of the hardware and page size that most designs ran."""
     cells = results.cells[results.cells.index.isin(results.backing["cell"])]
-    if cells.empty:
-        return []
-    groups = cells.groupby(["hardware", "page_size"], sort=False)["design"].nunique()
-    group = groups.sort_values(ascending=False, kind="stable").index[0]
-    same = cells[(cells[["hardware", "page_size"]] == group).all(axis=1)]
-    return [str(cell) for cell in same.index][:_PANELS_AT_MOST]
+    return [str(cell) for cell in most_usual(cells).index][:_PANELS_AT_MOST]
 
 
 def _panel(

@@ -8,6 +8,7 @@ import pandas as pd
 from gmembench.reports import axes, formatting, lettering
 from gmembench.reports.canvas import Canvas, Point
 from gmembench.reports.figure import Figure
+from gmembench.reports.groups import most_usual
 from gmembench.reports.loading import Results, records
 from gmembench.reports.measured import process_means
 
@@ -53,14 +54,9 @@ def numbers(results: Results) -> pd.DataFrame:
 def _curves(results: Results) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Cell, its values and the means of its processes, both sorted; of the most usual hardware and page size."""
     timed = results.cells[results.cells.index.isin(results.times["cell"])]
-    if timed.empty:
-        return []
-    groups = timed.groupby(["hardware", "page_size"], sort=False).size()
-    group = groups.sort_values(ascending=False, kind="stable").index[0]
-    same = timed[(timed[["hardware", "page_size"]] == group).all(axis=1)]
     values = {cell: np.sort(found) for cell, found in results.times.groupby("cell")["time_ns"]}
     means = {cell: np.sort(found) for cell, found in process_means(results).groupby("cell")["time_ns"]}
-    found = [(str(cell), values[cell], means[cell]) for cell in same.index if len(means[cell]) > 1]
+    found = [(str(cell), values[cell], means[cell]) for cell in most_usual(timed).index if len(means[cell]) > 1]
     return found[:_CURVES_AT_MOST]
 
 

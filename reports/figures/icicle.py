@@ -7,6 +7,7 @@ import pandas as pd
 from gmembench.reports import axes, formatting, lettering, theme
 from gmembench.reports.canvas import Canvas
 from gmembench.reports.figure import Figure
+from gmembench.reports.groups import most_usual
 from gmembench.reports.loading import Results, records
 
 _WIDTH, _LEFT, _RIGHT = 980.0, 156.0, 972.0
@@ -68,10 +69,7 @@ def tree(rows: pd.DataFrame) -> Node:
 
 def _chosen(results: Results) -> list[str]:
     """Cells of the hardware and page size that most designs ran."""
-    groups = results.cells.groupby(["hardware", "page_size"], sort=False)["design"].nunique()
-    group = groups.sort_values(ascending=False, kind="stable").index[0]
-    same = results.cells[(results.cells[["hardware", "page_size"]] == group).all(axis=1)]
-    return [str(cell) for cell in same.index][:_DESIGNS_AT_MOST]
+    return [str(cell) for cell in most_usual(results.cells).index][:_DESIGNS_AT_MOST]
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ FIGURE = Figure(
     caption=(
         "For each design four lines: programs, below each the places where its steps stand, their natures, and the "
         "steps themselves. A box is as wide as its steps are many, all designs on one scale; the largest come first. "
-        "Blue is KVM's own code, orange mm, green the backing file. Steps of pages that the guest only uses are in it too. "
+        "Blue is KVM's own code, orange mm, green the backing file. Steps of accesses without a fault are in it too. "
         f"Cells of the hardware and page size that most designs ran, at most {_DESIGNS_AT_MOST}."
     ),
     draw=draw,

@@ -1,5 +1,7 @@
 """The report as a whole: one page that needs nothing else, whole or not there at all."""
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -13,7 +15,9 @@ import pytest
 from gmembench.core.errors import UserError
 from gmembench.reports import build
 from gmembench.reports.build import build_report, render_page
+from gmembench.reports.content import GENERATOR
 from gmembench.reports.figure import find_figures
+from gmembench.reports.inputs import read_inputs
 from gmembench.reports.loading import load_results
 from gmembench.reports.summary import summary_table
 
@@ -45,27 +49,55 @@ class Page(HTMLParser):
 
 def page_of(result: Path) -> str:
     """The page without its figures, which is quick."""
-    return render_page(load_results([result]), [])
+    return render_page(read_inputs([result]))
 
 
 def test_page_and_every_figure_are_written(default_report: Path) -> None:
-    """The folder holds the page and each figure as PNG and SVG, and nothing else."""
-    names = [f"figures/{name}.{kind}" for name in find_figures() for kind in ("png", "svg")]
-    found = [str(path.relative_to(default_report)) for path in default_report.rglob("*") if path.is_file()]
-    assert sorted(found) == sorted(["index.html", *names])
-    for path in default_report.glob("figures/*.png"):
+    """The folder holds the page, the summaries, and each figure as PNG and SVG, and nothing else."""
+    found = {str(path.relative_to(default_report)) for path in default_report.rglob("*") if path.is_file()}
+    pictures = {name for name in found if name.startswith("figures/")}
+    assert found - pictures == {"index.html", "summary.md", "summary.png"}
+    assert {name.rsplit(".")[0] for name in pictures if name.endswith("png")} == {
+        name.rsplit(".")[0] for name in pictures if name.endswith("svg")
+    }
+    for name, figure in find_figures().items():
+        ends = [picture for picture in pictures if picture.endswith(f"{name.replace('_', '-')}.png")]
+        assert len(ends) > (1 if figure.section == "scenario" and name != "steps_per_conversion" else 0), name
+    for path in default_report.rglob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_page_needs_no_network_and_no_script(default_report: Path) -> None:
-    """Nothing is loaded: no script, image, frame or sheet, and links lead into the folder only."""
+def test_page_needs_no_network(default_report: Path) -> None:
+    """Nothing is loaded: no image, frame or sheet, links lead into the folder only, and the policy forbids the rest."""
     text = (default_report / "index.html").read_text()
     page = Page(text)
-    assert not {"script", "img", "link", "iframe", "image", "object"} & {tag for tag, _ in page.tags}
+    assert not {"img", "link", "iframe", "image", "object"} & {tag for tag, _ in page.tags}
+    assert not [attributes for tag, attributes in page.tags if tag == "script" and "src" in attributes]
     links = [value or "" for _, attributes in page.tags for name, value in attributes.items() if name.endswith("href")]
     assert [link for link in links if not link.startswith(("#", "figures/"))] == []
     assert "@import" not in text
     assert [url for url in re.findall(r"url\(([^)]*)\)", text) if not url.startswith("#")] == []
+    policy = next(a["content"] or "" for t, a in page.tags if t == "meta" and "http-equiv" in a)
+    assert policy.startswith("default-src 'none';")
+
+
+def test_only_our_script_may_run(default_report: Path) -> None:
+    """The policy names the digest of the page's one script, so that no other runs."""
+    text = (default_report / "index.html").read_text()
+    script = text.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
+    assert "script-src 'unsafe" not in text
+
+
+def test_links_into_the_page_lead_somewhere(default_report: Path) -> None:
+    """Every link to a place in the page, and every figure that is linked, exists."""
+    tags = Page((default_report / "index.html").read_text()).tags
+    ids = {attributes["id"] for _, attributes in tags if "id" in attributes}
+    links = {value or "" for _, attributes in tags for name, value in attributes.items() if name == "href"}
+    assert {link[1:] for link in links if link.startswith("#")} <= ids
+    assert all((default_report / link).is_file() for link in links if link.startswith("figures/"))
+    assert {link for link in links if link.startswith("figures/")}
 
 
 def test_ids_are_unique(default_report: Path) -> None:
@@ -99,8 +131,12 @@ def test_text_of_files_is_escaped(result_file: ResultFile) -> None:
     out = path.parent / "out"
     build_report([path], out)
     text = (out / "index.html").read_text()
-    assert "<script" not in text
+    assert text.count("<script") == 2  # the page's own data and its own script
+    assert "alert(1)</script>" not in text
     assert html.escape(evil) in text
+    data = text.partition('id="data">')[2].partition("</script>")[0]
+    assert json.loads(data)["cells"][0][0] == evil + "/legacy-vma/none/4K"
+    assert "<script" not in (out / "summary.md").read_text()
 
 
 def test_every_column_of_the_summary_says_its_kind(result_file: ResultFile) -> None:
@@ -108,7 +144,8 @@ def test_every_column_of_the_summary_says_its_kind(result_file: ResultFile) -> N
     table = summary_table(load_results([result_file()]))
     assert {column.kind for column in table.columns} == {"counted", "measured"}
     assert all((column.kind == "measured") == column.group.startswith("Time") for column in table.columns)
-    headers = re.findall(r"<thead>(.*?)</thead>", page_of(result_file("again.json")), re.DOTALL)[0]
+    table_text = page_of(result_file("again.json")).partition('id="cells-table"')[2]
+    headers = re.findall(r"<thead>(.*?)</thead>", table_text, re.DOTALL)[0]
     assert headers.count('class="kind') == len(table.columns)
 
 
@@ -119,7 +156,7 @@ def test_an_operation_that_a_design_lacks_is_never_zero(result_file: ResultFile)
     for row in table.rows:
         if row.parts["design"] == "legacy-vma" and row.reason is None:
             entry = row.entries[labels.index("conversions")]
-            assert entry.text == "not applicable"
+            assert entry.text == "n/a"
             assert "no memory attribute" in table.notes[entry.note - 1]
 
 
@@ -157,7 +194,7 @@ def test_files_of_different_sources_are_warned_about(result_file: ResultFile) ->
 
     first = result_file("a.json", cells=["trace/legacy-vma/none/4K"])
     second = result_file("b.json", cells=["trace/guest-memfd/none/4K"], change=other)
-    page = render_page(load_results([first, second]), [])
+    page = render_page(read_inputs([first, second]))
     assert "The files differ in the source of the model." in page
     assert "The files differ" not in page_of(first)
 
@@ -166,7 +203,7 @@ def test_existing_output_is_refused(result_file: ResultFile) -> None:
     """An earlier report, another folder, a file and a dangling link are all left as they are."""
     path = result_file()
     folder = path.parent
-    for name, content in (("report", build.GENERATOR), ("other", "<html>mine</html>")):
+    for name, content in (("report", GENERATOR), ("other", "<html>mine</html>")):
         (folder / name).mkdir()
         (folder / name / "index.html").write_text(content)
     (folder / "file").write_text("mine")

@@ -1,9 +1,11 @@
 """Figures: found by walking, drawn from any results, the same bytes every time."""
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,9 +13,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from gmembench.reports import designs, lanes, rendering
+from gmembench.reports import axes, designs, lanes, raster, rendering, theme
+from gmembench.reports.canvas import MARKERS, Canvas, Text, element, svg
 from gmembench.reports.figure import find_figures
-from gmembench.reports.loading import load_results
+from gmembench.reports.loading import Results, load_results
 from gmembench.reports.stacks import by_place
 
 ResultFile = Callable[..., Path]
@@ -56,47 +59,103 @@ def test_a_bad_figure_fails_loudly(
         find_figures(package)
 
 
+def parts(name: str, results: Results) -> list[Results]:
+    """What a figure is drawn from: all results, or those of each scenario."""
+    if FIGURES[name].section != "scenario":
+        return [results]
+    return [results.of_scenario(scenario) for scenario in dict.fromkeys(results.cells["scenario"])]
+
+
+def drawings(name: str, results: Results) -> list[Canvas]:
+    """All drawings of a figure."""
+    found = [FIGURES[name].draw(part) for part in parts(name, results)]
+    return [canvas for canvas in found if canvas is not None]
+
+
+def texts(canvas: Canvas) -> str:
+    """All texts of a drawing."""
+    return "\n".join(mark.text for mark in canvas.marks if isinstance(mark, Text))
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_names_from_files_are_drawn_as_they_are(result_file: ResultFile, name: str) -> None:
-    """Dollar signs, angle brackets and unknown designs neither fail nor become markup."""
+    """Dollar signs, angle brackets and unknown designs neither fail nor become markup, in the page and in files."""
     results = load_results([result_file(cells=ODD_CELLS, missing={"<i>odd</i>": "<b>$why$</b>"})])
-    with rendering.themed():
-        drawing = FIGURES[name].draw(results)
-        if drawing is None:
-            return
-        document = rendering.svg(drawing)
-    tags = {element.tag.rsplit("}", 1)[-1] for element in ET.fromstring(document).iter()}  # noqa: S314 - our own text
-    assert not tags & {"script", "i", "b", "a", "image"}
+    colours = theme.colours(results.cast)
+    for canvas in drawings(name, results):
+        alone = svg(canvas, colours)
+        inside = str(element(canvas, "f", "<i>", dict.fromkeys(ODD_CELLS, 1)))
+        for document in (alone, inside):
+            tags = {item.tag.rsplit("}", 1)[-1] for item in ET.fromstring(document).iter()}  # noqa: S314 - our own text
+            assert tags <= {"svg", "g", "title", "text", "path", "rect", "pattern"}
+        assert raster.png(canvas, colours).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_equal_results_give_equal_bytes(result_file: ResultFile, name: str) -> None:
     """A figure drawn twice is the same SVG and the same PNG."""
-    results = load_results([result_file()])
+    path = result_file()
     drawn = []
     for _ in range(2):
-        with rendering.themed():
-            drawing = FIGURES[name].draw(results)
-            assert drawing is not None
-            drawn.append((rendering.svg(drawing), rendering.png(drawing)))
+        results = load_results([path])
+        colours = theme.colours(results.cast)
+        drawn.append([(svg(canvas, colours), raster.png(canvas, colours)) for canvas in drawings(name, results)])
+    assert drawn[0]
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in {"overview", "touchpoints"}])
+def test_every_axis_says_its_kind(result_file: ResultFile, name: str) -> None:
+    """A figure with a scale names its own kind of number on it, and no other; no axis mixes two."""
+    for canvas in drawings(name, load_results([result_file()])):
+        assert f"({FIGURES[name].kind}" in texts(canvas)
+        assert not {"counted", "modelled", "measured"} - {FIGURES[name].kind} & set(
+            re.findall(r"[a-z]+", texts(canvas))
+        )
+
+
 @pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if figure.kind == "measured"])
-def test_measured_axes_say_so_and_vanish_without_times(result_file: ResultFile, name: str) -> None:
-    """A measured figure names its kind on the axis, and a counted file does not draw it."""
-    drawing = FIGURES[name].draw(load_results([result_file()]))
-    assert drawing is not None
-    assert any("measured" in axes.get_xlabel() for axes in drawing.axes)
-    assert FIGURES[name].draw(load_results([result_file("counted.json", kind="counted")])) is None
+def test_measured_figures_vanish_without_times(result_file: ResultFile, name: str) -> None:
+    """A counted file draws nothing measured."""
+    assert drawings(name, load_results([result_file()]))
+    assert not drawings(name, load_results([result_file("counted.json", kind="counted")]))
 
 
-@pytest.mark.parametrize("name", ["backing", "steps_per_conversion", "steps_per_fault"])
-def test_counted_axes_say_so(result_file: ResultFile, name: str) -> None:
-    """A counted figure with a scale names its kind on the axis."""
-    drawing = FIGURES[name].draw(load_results([result_file()]))
-    assert drawing is not None
-    assert any("counted" in axes.get_xlabel() for axes in drawing.axes)
+def test_marks_tell_their_cell(result_file: ResultFile) -> None:
+    """In figures of a scenario every cell with a mark can be traced: the page's element names its number."""
+    results = load_results([result_file()])
+    numbers = {str(cell): number for number, cell in enumerate(results.cells.index)}
+    for name in ("steps_per_fault", "measured_time", "distribution", "backing", "icicle"):
+        for part in parts(name, results):
+            canvas = FIGURES[name].draw(part)
+            assert canvas is not None
+            told = {int(number) for number in re.findall(r'data-c="(\d+)"', element(canvas, "f", "l", numbers))}
+            assert told
+            assert told <= {numbers[str(cell)] for cell in part.cells.index}
+
+
+def test_ten_designs_can_be_told_apart_without_colours() -> None:
+    """Ten designs, known and unknown, have ten markers, ten line patterns and ten colours on each paper."""
+    names = (*list(designs.LOOKS)[:7], "of-ones-own", "another", "third")
+    cast = list(designs.cast_of(names).values())
+    for values in (
+        {design.marker for design in cast},
+        {design.dash for design in cast},
+        {design.look.colour for design in cast},
+        {design.look.dark_colour for design in cast},
+        {design.variable for design in cast},
+    ):
+        assert len(values) == len(names)
+    assert set(designs.MARKERS) == set(MARKERS)
+
+
+def test_ticks_are_round_and_inside() -> None:
+    """Ticks of any range are at most as many as asked for, lie inside it and are evenly spaced."""
+    for low, high in ((0, 1), (0, 7), (95.2, 131.7), (0, 24_608), (1e-9, 3e-9), (5, 5)):
+        found = axes.ticks(low, high, 5)
+        assert 1 <= len(found) <= 5
+        assert all(low - 1e-9 <= value <= high * (1 + 1e-9) for value in found)
+        assert len({round((b - a) / (high - low), 6) for a, b in pairwise(found)}) <= 1
 
 
 def test_a_design_keeps_its_own_colour() -> None:
@@ -138,14 +197,23 @@ def test_bars_add_up_to_the_summary(result_file: ResultFile, name: str, steps: s
         assert math.isclose(bars[cell], cells.loc[cell, steps] / cells.loc[cell, events])
 
 
+def test_a_dashed_line_keeps_its_length() -> None:
+    """Strokes and gaps of a line add up to it, round its corners too."""
+    strokes = list(raster._dashes([(0, 0), (10, 0), (10, 10)], [4, 2]))
+    lengths = [sum(math.dist(a, b) for a, b in pairwise(stroke)) for stroke in strokes]
+    assert lengths == pytest.approx([4, 4, 4, 2])
+
+
 def test_many_cells_stay_readable(result_file: ResultFile) -> None:
-    """With 9 designs in 8 scenarios a figure keeps to the lanes and panels that a page can show, and is not empty."""
-    names = [f"d{number}" for number in range(7)] + ["legacy-vma", "guest-memfd"]
-    cells = [f"s{scenario}/{design}/none/4K" for scenario in range(8) for design in names]
-    results = load_results([result_file(cells=cells)])
-    for name, figure in FIGURES.items():
-        drawing = figure.draw(results)
-        if drawing is not None:
-            width, height = drawing.get_size_inches()
-            assert (width <= 12, height <= 22) == (True, True), name
-    assert len(lanes.choose(results, results.cells.index, "faults")) == 4
+    """With ten designs on three kinds of hardware and two page sizes a figure keeps to what a page can show."""
+    names = [f"d{number}" for number in range(8)] + ["legacy-vma", "guest-memfd"]
+    cells = [
+        f"s/{design}/{kind}/{size}" for design in names for kind in ("none", "tdx", "snp") for size in ("4K", "2M")
+    ]
+    results = load_results([result_file(cells=cells, missing={})])
+    for name in FIGURES:
+        for canvas in drawings(name, results):
+            assert (canvas.width <= 1000, canvas.height <= 1600) == (True, True), name
+    layout = lanes.lay_out(results)
+    assert len(layout.lanes) + layout.left_out == len(cells)
+    assert layout.left_out > 0

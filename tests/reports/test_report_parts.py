@@ -1,0 +1,167 @@
+"""Parts of the report: what it is given, the overview, the summary for a pull request, failures and tables."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gmembench.core.errors import UserError
+from gmembench.reports import contact_sheet, markdown, overview, page, raster
+from gmembench.reports.build import build_report, make_files, render_page
+from gmembench.reports.findings import Finding
+from gmembench.reports.inputs import read_inputs
+from gmembench.reports.loading import load_results
+
+ResultFile = Callable[..., Path]
+
+EVIL = "<script>alert(1)</script>"
+
+FAILURE: dict[str, Any] = {
+    "schema": 1,
+    "gmembench": "0.1.0",
+    "sources": "abc",
+    "setting": {"design": "guest-memfd", "hardware": "none", "scenario": EVIL, "edits": ["without a.b.c"]},
+    "violation": {"invariant": "UAF-MAP", "sentence": f"gfn 0 {EVIL}", "reason": "because", "actor": 0, "marked": [1]},
+    "actors": ["V0", "H0"],
+    "replay": "v1:fault-vs-punch:guest-memfd:none::0s3:abc",
+    "choices": [
+        {"actor": 0, "row": "access.run.resume", "begins": "access gfn 0", "locks": ["+mmu_lock read"]},
+        {"actor": 1, "row": "punch.remove", "begins": f"punch {EVIL}", "outcome": "next"},
+        {"actor": 0, "row": "access.fault.set_spte", "outcome": "next", "locks": ["-mmu_lock read"]},
+    ],
+}  # fmt: skip
+
+ENTRY = {
+    "name": "access.fault.lock", "program": "access", "phase": False, "step": "fault.lock", "verdict": "necessary",
+    "guards": "", "invariant": "UAF-MAP", "case": "fault-vs-punch", "why": "", "cases": 1, "places": {}, "breaks": {},
+    "shown": {
+        "case": "fault-vs-punch", "edit": "without", "invariant": "UAF-MAP", "sentence": EVIL, "reason": "because",
+        "steps": ["V0: access"], "switches": 1, "replay": "gmembench replay x",
+    },
+}  # fmt: skip
+
+TABLE: dict[str, Any] = {
+    "schema": 1, "gmembench": "0.1.0", "sources": "abc", "design": "guest-memfd", "hardware": "none", "claim": EVIL,
+    "complete": False, "mutants": 3, "counts": {"necessary": 1}, "entries": [ENTRY],
+    "cases": [{"case": "fault-vs-punch", "result": "holds", "states": 12, "transitions": 34, "ignored": []}],
+}  # fmt: skip
+
+
+def write(path: Path, data: object) -> Path:
+    """Write JSON."""
+    path.write_text(json.dumps(data, indent=1))
+    return path
+
+
+def test_failures_and_tables_are_sections(result_file: ResultFile) -> None:
+    """A failure brings its diagram, reason and replay line, a table its verdicts; their text is escaped."""
+    result = result_file()
+    folder = result.parent
+    failure, table = write(folder / "failure.json", FAILURE), write(folder / "table.json", TABLE)
+    build_report([failure, result, table], folder / "out")
+    text = (folder / "out" / "index.html").read_text()
+    assert 'id="failure-1"' in text
+    assert f"gmembench replay {FAILURE['replay']}" in text
+    assert 'id="necessity-1-access"' in text
+    assert "Stopped before all was tried" in text
+    assert text.count("<script") == 2
+    assert "alert(1)</script>" not in text
+    assert (folder / "out" / "figures" / "failure-1.svg").is_file()
+
+
+def test_a_result_is_needed(tmp_path: Path) -> None:
+    """Failures alone are no report, and a failure that is damaged is told with its path."""
+    failure = write(tmp_path / "failure.json", FAILURE)
+    with pytest.raises(UserError, match="no result file"):
+        build_report([failure], tmp_path / "out")
+    broken = write(tmp_path / "broken.json", FAILURE | {"actors": 3})
+    with pytest.raises(UserError, match=r"broken\.json"):
+        build_report([broken], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_ratios_of_the_overview(result_file: ResultFile) -> None:
+    """A field is the cell's number through the baseline's; cells that did not run say why and never zero."""
+    results = load_results([result_file()])
+    found = overview.overview(results)
+    steps = results.cells["steps"]
+    for scenario, fields in found.rows():
+        for field in fields:
+            base = f"{scenario}/{found.baseline}/{'/'.join(found.groups[0])}"
+            if field.cell and base in steps.index:
+                ratio = int(steps[field.cell]) / int(steps[base])
+                shown = float(field.text.rstrip("×").replace(",", ""))
+                assert shown == pytest.approx(ratio, abs=0.006 * max(ratio, 1))
+                assert f"{int(steps[field.cell]):,}" in field.title
+            elif not field.cell:
+                assert field.text in {"", "n/a"}
+
+
+@pytest.mark.parametrize(
+    ("value", "base", "text", "tone"),
+    [
+        (None, 5, "n/a", "none"),
+        (7, None, "7", "alone"),
+        (0, 0, "1×", "same"),
+        (3, 0, "3 : 0", "more-3"),
+        (0, 3, "0×", "less-3"),
+        (1.005, 1, "1.00×", "same"),
+        (1.1, 1, "1.10×", "more-1"),
+        (1.5, 1, "1.50×", "more-2"),
+        (1, 3, "0.33×", "less-3"),
+    ],
+)
+def test_text_and_colour_of_a_field(value: float | None, base: float | None, text: str, tone: str) -> None:
+    """Missing numbers, zeros and ratios each have their text and their shade."""
+    assert overview.compared(value, base) == (text, tone)
+
+
+def test_the_summary_is_markdown_that_hides_nothing(result_file: ResultFile) -> None:
+    """Names with marks of Markdown or HTML stand as text, and each line of the table has a field a design."""
+    results = load_results([result_file(cells=["a|b<i>/legacy-vma/none/4K", "c/guest-memfd/none/4K"], missing={})])
+    text = markdown.summary(results, [Finding("counted", "see @you & `x`")])
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in lines} == {4}
+    assert "<i>" not in text
+    assert "@you" not in text
+    assert "gmembench run --quick" in text.replace("\\", "")
+
+
+def test_words_for_links_are_unique() -> None:
+    """Names that differ only in marks get different words."""
+    found = page.slugs(["a:b", "a/b", "a b", "€"])
+    assert list(found.values()) == ["a-b", "a-b-2", "a-b-3", "cell"]
+
+
+def test_data_cannot_end_its_element() -> None:
+    """Data in the page is JSON whose text holds no angle bracket."""
+    text = page.data_text({"name": "</script><!-- & \u2028"})
+    assert not set(text) & set("<>&\u2028")
+    assert json.loads(text) == {"name": "</script><!-- & \u2028"}
+
+
+def test_every_number_names_its_file(result_file: ResultFile) -> None:
+    """Rows of cells carry a number by which the page's data tells cell, file and command."""
+    first = result_file("a.json", cells=["trace/legacy-vma/none/4K"], missing={})
+    second = result_file("b.json", cells=["trace/guest-memfd/none/4K"], missing={})
+    inputs = read_inputs([first, second])
+    text = render_page(inputs)
+    data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    told = {cell[0]: data["files"][cell[4]][0] for cell in data["cells"]}
+    assert told == {"trace/legacy-vma/none/4K": "a.json", "trace/guest-memfd/none/4K": "b.json"}
+    assert [len(file[2]) for file in data["files"]] == [64, 64]
+    table = text.partition('id="cells-table"')[2].partition("</table>")[0]
+    assert table.count("<tr data-c=") == 2
+
+
+def test_a_large_report_stays_small(result_file: ResultFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight designs in twelve scenarios with 60 values each make a page of less than 5 MB."""
+    monkeypatch.setattr(raster, "png", lambda *_: b"")  # pictures of dots take time, and are not in the page
+    monkeypatch.setattr(contact_sheet, "png", lambda _: b"")
+    names = ["legacy-vma", "vma-gup", "vma-encrypted", "fd-private", "fd-restricted", "guest-memfd", "own", "other"]
+    cells = [f"scenario-{number}/{design}/none/4K" for number in range(12) for design in names]
+    files = make_files(read_inputs([result_file(cells=cells, processes=20, missing={})]))
+    assert len(files.page.encode()) < 5_000_000
+    assert files.page.count('class="scenario"') == 12
