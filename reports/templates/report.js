@@ -56,7 +56,7 @@
   document.addEventListener("click", (event) => {
     const owner = pointed(event);
     if (!owner || !panel || event.target.closest("a, summary")) return;
-    const cell = event.target.closest("td");
+    const cell = event.target.closest("td, th");
     const head = cell && headOf(cell);
     const said = one(":scope > title", event.target.closest("g") || owner)?.textContent || cell?.dataset.told || (cell && `${head ? head.dataset.name || plain(head) : ""}: ${plain(cell)}`);
     showSource(owner.dataset.c, said);
@@ -119,16 +119,16 @@
     if (rows.length > 6) tools.prepend(make("label", {}, "Filter ", field));
     table.parentElement.before(tools);
     const texts = rows.map((row) => row.textContent.toLowerCase().replace(/\s+/g, " "));
-    const filter = () => {
+    const filter = (only) => {
       const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       rows.forEach((row, number) => {
-        row.hidden = !words.every((word) => texts[number].includes(word));
+        row.hidden = only === undefined ? !words.every((word) => texts[number].includes(word)) : plain(row.cells[0]) !== only;
         shown += !row.hidden;
       });
       told.textContent = shown === rows.length ? `${rows.length} rows` : `${shown} of ${rows.length} rows`;
     };
-    field.addEventListener("input", filter);
+    field.addEventListener("input", () => filter());
     filter();
     csv.addEventListener("click", () => save(`${name.replace(/\W+/g, "-")}.csv`, csvOf(table, [...body.rows].filter((row) => !row.hidden))));
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
@@ -144,9 +144,14 @@
         body.append(...[...rows].sort((left, right) => compare(keys.get(left), keys.get(right), way)));
       });
     });
-    table.filterBy = (text) => { field.value = text; filter(); };
+    table.filterBy = (text) => { field.value = text; filter(text); };  // of the first column, and no longer name
   };
   all("table[data-name]").forEach(prepare);
+  all("#cells-table tr[data-c] > th").forEach((head) => {  // for the keyboard, which cannot click a number
+    const button = make("button", { type: "button", className: "sort", title: "Where these numbers are from" });
+    button.append(...head.childNodes);
+    head.append(button);
+  });
 
   // The overview: metric, baseline, hardware and page size as the reader chooses.
   const grid = one("#heat");

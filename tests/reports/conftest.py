@@ -267,3 +267,19 @@ def default_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     build_report([write_result(folder / "result.json")], folder / "out")
     return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def browsed_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a report with all sections, one of whose scenarios is named like markup."""
+    from report_files import EVIL, FAILURE, TABLE, write
+
+    from gmembench.reports.build import build_report
+
+    folder = tmp_path_factory.mktemp("browsed")
+    designs = ("legacy-vma", "fd-private", "guest-memfd")
+    cells = [f"{scenario}/{design}/none/4K" for scenario in ("trace", "bounce-buffer", EVIL) for design in designs]
+    result = write_result(folder / "result.json", [*cells, "trace/guest-memfd/none/2M"], processes=5)
+    files = [result, write(folder / "failure.json", FAILURE), write(folder / "table.json", TABLE)]
+    build_report(files, folder / "out")
+    return folder / "out"
