@@ -6,6 +6,7 @@ where each outcome of the step leads: to the next row, to a label, or to another
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import TypedDict
 
@@ -247,6 +248,8 @@ class Finding:
     `invariant`: which one does not hold; "" if none is broken and it only costs. `scenario`: where it is seen,
     actor by actor. `source`: the kernel function, mail or paper that says so, or "inference". `hardware`: kinds
     on which it is seen. `then`: other invariants that the same thing breaks, at once or if everybody goes on after it.
+    `rows`: globs of the rows (program.row) whose step breaks one of them, so that the same invariant broken by another
+    row is no longer this finding; all by default.
     """
 
     invariant: str
@@ -255,6 +258,12 @@ class Finding:
     source: str
     hardware: tuple[str, ...] = ("none",)
     then: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ("*",)
+
+    def covers(self, invariant: str, row: str, hardware: str) -> bool:
+        """Whether this is it: an invariant that the step of a row breaks ("" for nobody's) on a hardware."""
+        named = bool(invariant) and invariant in (self.invariant, *self.then)
+        return named and hardware in self.hardware and (not row or any(fnmatchcase(row, glob) for glob in self.rows))
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from gmembench.core.catalog import load_invariants
 from gmembench.core.drivers.exhaustive import REDUCTIONS, Exploration, Explorer
 from gmembench.core.drivers.prepared import NeverEnds, Prepared
 from gmembench.core.errors import UserError
+from gmembench.core.invariant import STUCK
 from gmembench.core.judges import Violation
+from gmembench.core.programs import Finding
 from gmembench.inject.failure import Failure
 from gmembench.inject.question import Question, nearest
 from gmembench.inject.recording import never_begun as tell_never_begun
@@ -58,10 +61,18 @@ class Answer:
         return EXIT_CODES[VIOLATION] if self.lacking else EXIT_CODES[self.verdict]
 
     @property
+    def finding(self) -> Finding | None:
+        """The finding that the unedited design ships with and that the violation is: of its invariant and its row."""
+        if self.failure is None:
+            return None
+        broken = self.failure.violation
+        row = "" if broken.when == STUCK or not self.failure.choices else self.failure.choices[-1].row
+        return self.question.finding(broken.invariant, row)
+
+    @property
     def known(self) -> bool:
         """Whether the design ships with this as a finding: nobody edited it, and it says so itself."""
-        q = self.question
-        return self.violation is not None and not q.edits and q.finding(self.violation.invariant) is not None
+        return not self.question.edits and self.finding is not None
 
     @property
     def steps(self) -> list[str]:
@@ -100,7 +111,9 @@ def judged_in_words(question: Question) -> str:
     names = sorted(question.panel.invariants)
     others = sorted(question.panel.others)
     told = f"Judged: {', '.join(name for name in names if name not in others)}."
-    return told + (f" Not judged by this driver: {', '.join(others)}." if others else "")
+    told += f" Not judged by this driver: {', '.join(others)}." if others else ""
+    left = sorted(load_invariants(question.paths).keys() - set(names))
+    return told + (f" Left out as asked, with every cause of theirs: {', '.join(left)}." if left else "")
 
 
 MEMORY_MODEL = "Memory is sequentially consistent between steps."

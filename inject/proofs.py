@@ -56,6 +56,11 @@ class Proof(msgspec.Struct, frozen=True):
         return self.scenario, self.design, self.hardware
 
     @property
+    def verdicts(self) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """What must be the same without reductions: verdict, invariants that break, states that are not seen."""
+        return self.verdict, tuple(shown.invariant for shown in self.shown), self.unseen
+
+    @property
     def counts(self) -> "Proof":
         """All of it that is the same on every machine."""
         return msgspec.structs.replace(self, seconds=0.0)

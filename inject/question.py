@@ -79,9 +79,9 @@ class Question:
         """States that cannot be seen here: name -> why."""
         return states_of(self.scenario, self.instance.code)[1]
 
-    def finding(self, invariant: str) -> Finding | None:
-        """The finding of that invariant that the design ships with on this hardware; None if it has none."""
-        own = (f for f in self.design.findings if f.invariant == invariant and self.hardware.name in f.hardware)
+    def finding(self, invariant: str, row: str) -> Finding | None:
+        """The finding of that invariant, broken by that row ("" by none), that the design ships with here; or None."""
+        own = (f for f in self.design.findings if f.covers(invariant, row, self.hardware.name))
         return next(own, None)
 
 

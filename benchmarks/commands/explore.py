@@ -225,7 +225,7 @@ def as_table(shots: "Sequence[Shot]") -> str:
 def as_data(answer: "Answer", save: Path | None = None) -> dict[str, Any]:
     """The answer as plain data: what `--json` prints."""
     q, failure, violation = answer.question, answer.failure, answer.violation
-    finding = q.finding(violation.invariant) if violation else None
+    finding = answer.finding
     return {
         "verdict": answer.verdict,
         "claim": answer.claim,
@@ -274,7 +274,7 @@ def _failure_lines(answer: "Answer") -> list[str]:
 
     from gmembench.inject.explain_text import as_text as failure_as_text
 
-    finding = answer.question.finding(answer.failure.violation.invariant)
+    finding = answer.finding
     lines = [failure_as_text(msgspec.structs.replace(answer.failure, replay=""))]
     if finding is not None:
         known = "Known: the design ships with this finding" if answer.known else "The design without edits is known for"

@@ -209,6 +209,7 @@ FINDINGS = (
         "V0 access gfn 0 (private); H0 punch gfn 0; V0 access gfn 0",
         "inference from RFC v3 36/59: WARN_ON(pfn != spte_to_pfn(zapped)) in mmu_set_spte",
         ("none", "tdx"),
+        rows=("*.fault.check_same_pfn",),
     ),
 )
 

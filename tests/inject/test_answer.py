@@ -1,5 +1,6 @@
 """Answers of exhaustive searches: reductions can be switched off, and the claim says what was left out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ from tiny_world import TINY
 
 from gmembench.core.drivers.exhaustive import REDUCTIONS
 from gmembench.core.errors import UserError
-from gmembench.inject.answer import Limits, chosen_reductions, exhaustively
+from gmembench.core.judges import Panel
+from gmembench.core.programs import Finding
+from gmembench.inject.answer import Limits, chosen_reductions, exhaustively, judged_in_words
 from gmembench.inject.question import Question, Words, ask
 
 
@@ -40,3 +43,26 @@ def test_a_reduction_is_named() -> None:
     assert chosen_reductions(REDUCTIONS[:1]) == REDUCTIONS[1:]
     with pytest.raises(UserError, match="did you mean order"):
         chosen_reductions(("ordr",))
+
+
+def test_a_finding_is_known_by_its_row() -> None:
+    """The same invariant, broken by another row or on a hardware that the finding does not name, is something else."""
+    asked = ask(Words("vma-gup", "convert-vs-punch-overlap"))
+    found = asked.finding("CNT", "access.fault.check_same_pfn")
+    assert found is not None
+    assert found.invariant == "CNT"
+    assert asked.finding("CNT", "punch.madvise.returned") is None
+    assert asked.finding("LOSS", "access.fault.check_same_pfn") is None
+    anywhere = Finding("ALIAS", "", "", "", ("none",), then=("LIVE",))
+    assert anywhere.covers("LIVE", "", "none")
+    assert anywhere.covers("ALIAS", "convert.alloc_folio", "none")
+    assert not anywhere.covers("ALIAS", "convert.alloc_folio", "tdx")
+
+
+def test_a_claim_names_what_was_left_out(tmp_path: Path) -> None:
+    """Whoever leaves an invariant out leaves out every cause of it."""
+    asked = question(tmp_path)
+    known = asked.panel.invariants
+    less = replace(asked, panel=Panel({name: item for name, item in known.items() if name not in ("ALIAS", "2X")}))
+    assert judged_in_words(less).endswith(" Left out as asked, with every cause of theirs: 2X, ALIAS.")
+    assert "Left out" not in judged_in_words(asked)
