@@ -60,7 +60,8 @@ def make_files(inputs: Inputs) -> Files:
         failures = list(_failures(inputs))
         sheet = contact_sheet.png([(found.heading, found.png) for found in drawn])
     found = findings.findings(inputs.results)
-    others = {f"figures/{found.name}.{kind}": data for found in [*drawn, *failures] for kind, data in found.files}
+    pictures: list[Drawn | Pictured] = [*drawn, *failures]
+    others = {f"figures/{picture.name}.{kind}": data for picture in pictures for kind, data in picture.files}
     others["summary.md"] = markdown.summary(inputs.results, found).encode()
     if sheet:
         others["summary.png"] = sheet

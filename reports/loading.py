@@ -68,16 +68,19 @@ class Results:
         """Return the cells of one scenario, with all that is known of them."""
         cells = self.cells[self.cells["scenario"] == scenario]
         lacking = self.not_applicable[self.not_applicable["scenario"] == scenario]
-        few = {name: frame[frame["cell"].isin(cells.index)] for name, frame in self._by_cell.items()}
-        conformance = {cell: figures for cell, figures in self.conformance.items() if cell in cells.index}
-        found = replace(self, cells=cells, not_applicable=lacking, conformance=conformance, **few)
+        found = replace(
+            self,
+            cells=cells,
+            times=self.times[self.times["cell"].isin(cells.index)],
+            programs=self.programs[self.programs["cell"].isin(cells.index)],
+            rows=self.rows[self.rows["cell"].isin(cells.index)],
+            backing=self.backing[self.backing["cell"].isin(cells.index)],
+            not_applicable=lacking,
+            conformance={cell: figures for cell, figures in self.conformance.items() if cell in cells.index},
+        )
         # What all cells together say of a design holds in each scenario too.
         vars(found).update(cast=self.cast, _missing_programs=self._missing_programs)
         return found
-
-    @property
-    def _by_cell(self) -> dict[str, pd.DataFrame]:
-        return {"times": self.times, "programs": self.programs, "rows": self.rows, "backing": self.backing}
 
     def missing_program(self, cell: str, program: str) -> str | None:
         """Return why the design of a cell has no such program, or None if it has it.

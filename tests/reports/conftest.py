@@ -274,6 +274,7 @@ def browsed_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a report with all sections, one of whose scenarios is named like markup."""
     from report_files import EVIL, FAILURE, TABLE, write
 
+    from gmembench.reports import contact_sheet, raster
     from gmembench.reports.build import build_report
 
     folder = tmp_path_factory.mktemp("browsed")
@@ -281,5 +282,8 @@ def browsed_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = [f"{scenario}/{design}/none/4K" for scenario in ("trace", "bounce-buffer", EVIL) for design in designs]
     result = write_result(folder / "result.json", [*cells, "trace/guest-memfd/none/2M"], processes=5)
     files = [result, write(folder / "failure.json", FAILURE), write(folder / "table.json", TABLE)]
-    build_report(files, folder / "out")
+    with pytest.MonkeyPatch.context() as patch:  # pictures of dots take time, and a browser does not show them
+        patch.setattr(raster, "png", lambda *_: b"")
+        patch.setattr(contact_sheet, "png", lambda _: b"")
+        build_report(files, folder / "out")
     return folder / "out"
