@@ -327,10 +327,9 @@ def stepper_factory(setting: Setting, paths: Sequence[Path] = ()) -> Callable[[]
     """
     instance = instance_of(setting, paths)
     try:
-        Stepper.of(instance)
+        return Stepper.of(instance).anew
     except (OverflowError, ValueError, Stuck) as fault:
         raise UserError(str(fault), "the setting", "it fits no small world of these sources") from fault
-    return lambda: Stepper.of(instance)
 
 
 def stepper_of(setting: Setting, paths: Sequence[Path] = ()) -> Stepper:

@@ -2,7 +2,8 @@
 
 The actors run in turns, each alone until it has to wait, is done, or comes back to a state that it has been in. If a
 whole turn of all of them ends in the state in which it began, and turns of one step each come back to a state too,
-nothing will ever change: a deadlock, or a livelock, in which retries wait for a change that never comes.
+nobody gets on any more. That alone is no violation: others than the fair order may lead out. LIVE is violated if none
+does, so all states that can follow are visited, and none of them may be an end of all scripts.
 """
 
 from gmembench.core.drivers.stepper import EXIT, Stepper
@@ -11,6 +12,12 @@ from gmembench.core.outcomes import BLOCKED
 
 MOST_STEPS = 100_000
 """No script of a small world needs as many steps; an actor that makes them alone never ends."""
+
+MOST_TURNS = 1000
+"""Turns of all actors after which nothing is said of LIVE."""
+
+MOST_STATES = 10_000
+"""States that are visited to see whether an end can follow; each takes some 0.1 ms."""
 
 
 def let_kicked_leave(stepper: Stepper) -> None:
@@ -53,13 +60,38 @@ def in_a_circle(stepper: Stepper) -> bool:
     return False
 
 
-def finish(stepper: Stepper) -> None:
-    """Run all scripts to their end; LIVE is violated if that can never be reached."""
-    while not stepper.finished and stepper.violation is None:
+def without_end(stepper: Stepper, most: int = MOST_STATES) -> int:
+    """How many states can follow, if in none of them all scripts are done. 0 if one is, or if they are too many."""
+    first = stepper.world.buffer.copy()
+    seen, waiting = {stepper.state()}, [first]
+    ends = stepper.finished
+    while waiting and not ends and len(seen) <= most:
+        for state in stepper.followers(waiting.pop()):
+            key = stepper.state()
+            ends = ends or stepper.finished
+            if key not in seen:
+                seen.add(key)
+                waiting.append(state)
+    stepper.world.buffer[:] = first
+    return 0 if ends or len(seen) > most else len(seen)
+
+
+def finish(stepper: Stepper) -> int:
+    """Run all scripts to their end; LIVE is violated if that can never be reached.
+
+    Returns the states that were visited to show that, else 0. It may come to a circle that another order leads out of.
+    """
+    for _ in range(MOST_TURNS):
+        if stepper.finished or stepper.violation is not None:
+            break
         before = stepper.state()
         for number in range(len(stepper.world.arrays["actors"])):
             let_kicked_leave(stepper)
             if stepper.violation is None and stepper.unfinished(number):
                 run_alone(stepper, number)
         if stepper.violation is None and not stepper.finished and stepper.state() == before and in_a_circle(stepper):
-            stepper.fail(stepper.panel.stuck())
+            visited = without_end(stepper)
+            if visited:
+                stepper.fail(stepper.panel.stuck())
+            return visited
+    return 0

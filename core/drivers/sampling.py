@@ -4,8 +4,11 @@
 priority and lets the highest one run; at d - 1 drawn steps the one that runs gets a low priority. A bug of depth d
 shows with a probability of at least 1 / (n * k ** (d - 1)) in a schedule of n actors and k steps.
 
-PCT alone would spin in retry loops: an actor that leads back to a row that it came through gets the lowest priority.
-One that has to wait is passed over, and keeps its priority.
+PCT alone would spin in retry loops: an actor whose operation was led back to rows that it came through more often than
+PATIENCE gets the lowest priority. One that has to wait is passed over, and keeps its priority.
+
+LIVE is judged where nobody can step, and where a schedule was cut off: everybody goes on in turns, and if nobody gets
+on any more, all states that can follow are visited.
 """
 
 import time
@@ -57,8 +60,15 @@ PILOTS = 32
 
 MOST_DEPTH = 64
 
+PATIENCE = 4
+"""How often an operation is led back before PCT lets the others go first. Many a loop gets on: it looks up once more
+what it has just made, or goes to the next memslot. Whoever is lowered there cannot overtake any more."""
+
 CAPPED_JUDGED = 4
-"""Schedules of a run that were cut off and are run on fairly, to judge LIVE; each costs a second at worst."""
+"""So many first schedules of a run that were cut off are run on fairly, to judge LIVE, then the last of twice as many
+each time. One costs seconds at worst."""
+
+NOBODY_STEPS = "nobody can step there, and not all scripts are done"
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,7 @@ class Sampling:
     finished: int = 0
     capped: int = 0
     judged: int = 0
+    stuck: str = ""
     waits: int = 0
     demotions: int = 0
     cap: int = MOST_STEPS
@@ -105,7 +116,7 @@ class Sampling:
         """What exactly was shown."""
         found = f"{self.schedules} schedules of seed {self.seed} from number {self.first} on, {self.steps} steps"
         if self.violation is not None:
-            found += f": number {self.failed} breaks {self.violation.invariant}"
+            found += f": number {self.failed} breaks {self.violation.invariant}" + (self.stuck and f", as {self.stuck}")
         else:
             found += ": no invariant broken in them, and nothing shown of others"
         return f"{found}. {self._how()}{self._cut()}"
@@ -116,7 +127,7 @@ class Sampling:
         bound = f"1/({self.actors} * {self.length}^{self.depth - 1})"
         return (
             f"PCT of depth {self.depth}: a bug of that depth shows with a probability of at least {bound} a schedule, "
-            f"if that has at most {self.length} steps and no retry lowers a priority before ({self.demotions} did), "
+            f"if that has at most {self.length} steps and no retries lower a priority before ({self.demotions} did), "
             "times that of the choices other than who steps"
         )
 
@@ -125,7 +136,7 @@ class Sampling:
             return ". No schedule was cut off"
         told = f". {self.capped} schedules were cut off after {self.cap} steps"
         if self.judged:
-            told += f", {self.judged} of them run on fairly, until all ended or nothing changed any more"
+            told += f", {self.judged} of them run on fairly, until all ended or nobody got on any more"
         return told + ("" if self.judged == self.capped else "; whether the others end is not judged")
 
 
@@ -166,19 +177,29 @@ def back_edges(prepared: Prepared) -> np.ndarray:
     return found
 
 
-def stuck_after(instance: Instance, choices: tuple[Choice, ...]) -> tuple[Violation | None, tuple[Choice, ...]]:
-    """Whether some can never end after a schedule that was cut off: LIVE, and the choices until nothing changes.
+@dataclass(frozen=True)
+class Stuck:
+    """LIVE after a schedule that was cut off: the choices until nobody gets on any more, and how it was shown."""
+
+    violation: Violation
+    choices: tuple[Choice, ...]
+    shown: str
+
+
+def stuck_after(instance: Instance, choices: tuple[Choice, ...]) -> Stuck | None:
+    """Whether some can never end after a schedule that was cut off.
 
     Everybody goes on in turns. Other violations on that way belong to other schedules.
     """
     stepper = Stepper.of(instance)
     for actor, kind in choices:
         stepper.take(actor, kind)
-    finish(stepper)
+    visited = finish(stepper)
     found = stepper.violation
     if found is None or found.when != STUCK:
-        return None, choices
-    return replace(found, trail=()), stepper.choices
+        return None
+    how = f"all {visited} states that can follow were visited, and no end of all scripts is among them"
+    return Stuck(replace(found, trail=()), stepper.choices, how if visited > 1 else NOBODY_STEPS)
 
 
 class Sampler:
@@ -195,6 +216,7 @@ class Sampler:
         depth: int = 3,
         length: int = 0,
         most_steps: int = MOST_STEPS,
+        patience: int = PATIENCE,
     ) -> None:
         if strategy not in STRATEGIES or not 1 <= depth <= MOST_DEPTH or most_steps < 1 or length < 0:
             raise UserError(
@@ -202,7 +224,7 @@ class Sampler:
                 "sampling",
                 f"choose one of {', '.join(STRATEGIES)}, a depth of 1 to {MOST_DEPTH}, and 1 step or more",
             )
-        self.strategy, self.depth = strategy, depth
+        self.strategy, self.depth, self.patience = strategy, depth, patience
         self.prepared = p = Prepared(instance)
         settle_all(p.world.buffer, p.seq_live, p.keep, p.neutral)
         self.first_violation = first_violation(p)
@@ -217,6 +239,7 @@ class Sampler:
         self.moves = np.zeros(p.most_moves + SPARE_MOVES, np.int64)
         self.saved = np.zeros(SMALL.arrays["actors"].itemsize // 8, np.uint64)
         self.priorities = np.zeros(MOST_ACTORS, np.int64)
+        self.tries = np.zeros(MOST_ACTORS, np.int64)
         self.points = np.zeros(depth - 1, np.int64)
         self.length = length or self._pilot() if strategy == "pct" else 0
 
@@ -283,11 +306,13 @@ class Sampler:
                 self.made,
                 self.random,
                 self.priorities,
+                self.tries,
                 self.points,
                 SMALL.state_at,
                 int(p.instance.timer),
                 int(by_priority),
                 self.length if by_priority else 0,
+                self.patience,
                 int(judges and p.instance.panel.judges_stuck),
                 self.samples,
             )
@@ -309,8 +334,8 @@ class Sampler:
         """Make schedules number `first` and so on until one fails, all are made, time is up, or `stop` says so."""
         started = time.perf_counter()
         judges_stuck = self.prepared.instance.panel.judges_stuck
-        self._begin(seed, first, schedules, CAPPED_JUDGED if judges_stuck else 0)
-        s, judged, stopped = self.samples[0], 0, ""
+        self._begin(seed, first, schedules, int(judges_stuck))
+        s, judged, stopped, shown = self.samples[0], 0, "", ""
         violation: Violation | None = None
         choices: tuple[Choice, ...] = ()
         while True:
@@ -321,9 +346,13 @@ class Sampler:
             why = self._on(by_priority=self.strategy == "pct")
             if why == FAILED:
                 violation, choices = self._violation(), self._choices()
+                shown = NOBODY_STEPS if s["when"] == STUCK_STATE else ""
             elif why == CAPPED:
                 judged += 1
-                violation, choices = stuck_after(self.instance, self._choices())
+                s["told"] = s["capped"] + 1 if s["capped"] < CAPPED_JUDGED else 2 * s["capped"]
+                stuck = stuck_after(self.instance, self._choices())
+                if stuck is not None:
+                    violation, choices, shown = stuck.violation, stuck.choices, stuck.shown
             if why == DONE or violation is not None:
                 break
             if time.perf_counter() - started >= seconds:
@@ -353,6 +382,7 @@ class Sampler:
             finished=int(s["finished"]),
             capped=int(s["capped"]),
             judged=judged,
+            stuck=shown,
             waits=int(s["waits"]),
             demotions=int(s["demotions"]),
             cap=len(self.made),

@@ -66,7 +66,7 @@ SAMPLES = np.dtype(
         ("demotions", "i8"),  # retries after which an actor got the lowest priority
         ("finished", "i8"),  # schedules in which all scripts were done
         ("capped", "i8"),  # schedules that were cut off
-        ("told", "i8"),  # how many more cut off ones the loop returns for
+        ("told", "i8"),  # the loop returns when so many were cut off
         ("longest", "i8"),
         ("pause_at", "i8"),  # steps at which the loop returns
         ("length", "i8"),  # choices of the schedule for which it returned
@@ -110,9 +110,12 @@ def begin_stream(random: np.ndarray) -> None:
 
 
 @inlined_part
-def begin_priorities(priorities: np.ndarray, actors: int, points: np.ndarray, length: int, random: np.ndarray) -> None:
+def begin_priorities(
+    priorities: np.ndarray, tries: np.ndarray, actors: int, points: np.ndarray, length: int, random: np.ndarray
+) -> None:
     """Shuffle the priorities of the actors, all above len(points), and draw the steps at which one is lowered."""
     for i in range(actors):
+        tries[i] = 0
         j = draw(random, i + 1)
         priorities[i] = priorities[j]
         priorities[j] = len(points) + i
@@ -138,6 +141,17 @@ def lower(priorities: np.ndarray, number: int, points: np.ndarray, step: int) ->
             points[i] = -1
             priorities[number] = i
             return True
+    return False
+
+
+@inlined_part
+def tires(tries: np.ndarray, number: int, ended: bool, retried: bool, patience: int) -> bool:
+    """Count the retries of an actor in its operation; whether it has made so many that others go first."""
+    if ended:
+        tries[number] = 0
+    elif retried:
+        tries[number] += 1
+        return tries[number] > patience
     return False
 
 
@@ -201,11 +215,13 @@ def sample_on(
     made: np.ndarray,
     random: np.ndarray,
     priorities: np.ndarray,
+    tries: np.ndarray,
     points: np.ndarray,
     state_at: int,
     timer: int,
     by_priority: int,
     length: int,
+    patience: int,
     judges_stuck: int,
     samples: np.ndarray,
 ) -> int:
@@ -214,6 +230,7 @@ def sample_on(
     `work`: u1, one world; `work_words` the same as u8. `initial`: u8, the state that schedules begin with. `retries`:
     u1 (row, outcome), whether it leads back. `made`: u1, choices of the present schedule, as many as it may have.
     `random`: u8, STREAM and SCHEDULE. `points`, `length`: of PCT, one less than its depth, and steps that one may be.
+    `tries`: by actor, how often its present operation was led back; more often than `patience` lowers its priority.
     """
     s = samples[0]
     w = small_head(work)
@@ -226,7 +243,7 @@ def sample_on(
         begin_stream(random)
         lowest = 0
         if by_priority != 0:
-            begin_priorities(priorities, w["actors_n"], points, length, random)
+            begin_priorities(priorities, tries, w["actors_n"], points, length, random)
         watching = some_unseen(seen, wanted)
         standing = 0
         n = 0
@@ -282,7 +299,8 @@ def sample_on(
                     s["length"] = n
                     return FAILED
                 a["used"] = 0
-                if by_priority != 0 and item(retries, at * len(OUTCOMES) + (went & OUTCOME_MASK)) != 0:
+                retried = item(retries, at * len(OUTCOMES) + (went & OUTCOME_MASK)) != 0
+                if by_priority != 0 and tires(tries, number, a["row"] == IDLE, retried, patience):
                     lowest -= 1
                     priorities[number] = lowest
                     s["demotions"] += 1
@@ -298,8 +316,7 @@ def sample_on(
         s["next"] += 1
         if n == len(made):
             s["capped"] += 1
-            if s["told"] > 0:
-                s["told"] -= 1
+            if s["capped"] == s["told"]:
                 s["length"] = n
                 return CAPPED
         elif all_done(w, ends, gate_of):

@@ -7,7 +7,8 @@ event makes a row end otherwise. A vCPU leaves between two instructions: before 
 in the guest, and when its thread makes a system call, which it does outside the guest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,6 +157,19 @@ class Taken:
         return f"{self.actor}: {self.row} {self.outcome}{told}"
 
 
+def _twin(world: World) -> World:
+    """A world of the same bytes."""
+    made, first = copy(world), world.buffer.ctypes.data
+    made.buffer = world.buffer.copy()
+
+    def same(part: np.ndarray) -> np.ndarray:
+        at = part.ctypes.data - first
+        return made.buffer[at : at + part.nbytes].view(part.dtype)
+
+    made.header, made.arrays = same(world.header), {name: same(part) for name, part in world.arrays.items()}
+    return made
+
+
 class Stepper:
     """A small world, and actors with scripts that step when they are told to.
 
@@ -188,6 +202,13 @@ class Stepper:
         made.violation = first_violation(made.prepared)
         if made.violation is None and made.panel.others:
             made.violation = made.panel.judge_others(("state", "rest"), made.world.buffer, 0, 0)
+        return made
+
+    def anew(self) -> "Stepper":
+        """A stepper in a world of its own, where this one stands now, with nothing behind it. Quick: 0.1 ms."""
+        made, prepared = self.__class__.__new__(self.__class__), copy(self.prepared)
+        prepared.world = _twin(self.world)
+        made._begin(prepared)  # noqa: SLF001 - its own
         return made
 
     def _begin(self, prepared: Prepared) -> None:
@@ -250,6 +271,14 @@ class Stepper:
         """
         if self.violation is not None:
             return np.zeros((0, 2), np.int64)
+        found = [(choice >> CHOICE_SHIFT, choice & KIND_MASK) for choice in self._list()]
+        made = [option for option in found if option[0] not in self._waiting or option[1] not in {STEP, YIELD}]
+        if not made and not self.finished and self.panel.judges_stuck:
+            self.fail(self.panel.stuck())
+        return np.array(made, np.int64).reshape(-1, 2)
+
+    def _list(self) -> list[int]:
+        """All moves; some may turn out to have to wait."""
         p = self.prepared
         count = _list_moves(
             self.world.buffer,
@@ -263,20 +292,16 @@ class Stepper:
             p.gate_rows,
             self._moves,
         )
-        found = [(int(choice) >> CHOICE_SHIFT, int(choice) & KIND_MASK) for choice in self._moves[:count]]
-        made = [option for option in found if option[0] not in self._waiting or option[1] not in {STEP, YIELD}]
-        if not made and not self.finished and self.panel.judges_stuck:
-            self.fail(self.panel.stuck())
-        return np.array(made, np.int64).reshape(-1, 2)
+        found: list[int] = self._moves[:count].tolist()
+        return found
 
-    def take(self, number: int, kind: int = STEP) -> int:
-        """Do one thing; returns row << OUTCOME_BITS | outcome of a row, 0 if a vCPU left the guest."""
+    def _move(self, choice: int) -> int:
+        """Make a move; what `_do_move` says."""
         p = self.prepared
-        before = self.world.buffer.copy()
-        went = int(
+        return int(
             _do_move(
                 self.world.buffer,
-                number << CHOICE_SHIFT | kind,
+                choice,
                 p.rows,
                 p.ways,
                 p.entries,
@@ -289,6 +314,11 @@ class Stepper:
                 self._out,
             )
         )
+
+    def take(self, number: int, kind: int = STEP) -> int:
+        """Do one thing; returns row << OUTCOME_BITS | outcome of a row, 0 if a vCPU left the guest."""
+        before = self.world.buffer.copy()
+        went = self._move(number << CHOICE_SHIFT | kind)
         if went == WAITED:
             at = int(self.world.arrays["actors"]["row"][number])
             self.world.buffer[:] = before
@@ -304,6 +334,20 @@ class Stepper:
         else:
             self._settle(number, judges=0)
         return ended
+
+    def followers(self, state: np.ndarray) -> Iterator[np.ndarray]:
+        """The settled states that one move leads to from a state; nothing is judged.
+
+        While it goes on the world is the one just made, and at the end it is `state`.
+        """
+        buffer = self.world.buffer
+        buffer[:] = state
+        for choice in self._list():
+            went = self._move(choice)
+            if went != WAITED:
+                self._settle(choice >> CHOICE_SHIFT, judges=0)
+                yield buffer.copy()
+            buffer[:] = state
 
     def _judge(self, number: int) -> None:
         found = int(self._out[1])
