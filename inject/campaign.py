@@ -107,13 +107,21 @@ def less_of(instance: Instance, seed: int, batch: int) -> Less:
 
 @dataclass(frozen=True)
 class Found:
-    """A failure. `number`: of the schedule. `row`: where its last step stood. `less`: what its batch left out."""
+    """A failure. `number`: of the schedule. `less`: what its batch left out. `stuck`: of LIVE, how it was shown."""
 
     number: int
     violation: Violation
     choices: tuple[Choice, ...]
     strategy: Strategy
     less: Less
+    stuck: str = ""
+
+    @property
+    def told(self) -> str:
+        """What it is, for a claim."""
+        return f"schedule number {self.number} breaks {self.violation.invariant}" + (
+            self.stuck and f", as {self.stuck}"
+        )
 
     @property
     def kind(self) -> tuple[str, str, int]:
@@ -228,7 +236,8 @@ class Work:
             tally.add(run, less)
             tally.stopped = run.stopped
             if run.violation is not None:
-                tally.note(Found(run.failed, run.violation, run.choices, strategy, less), orders.failures)
+                found = Found(run.failed, run.violation, run.choices, strategy, less, run.stuck)
+                tally.note(found, orders.failures)
                 if len(tally.found) >= orders.failures:
                     return True
             if run.stopped:
@@ -316,7 +325,7 @@ class Campaign:
         made = " and ".join(f"{count:,} {name}" for name, count in sorted(tally.by_strategy.items()))
         counted = f"{tally.schedules:,} schedules of seed {orders.seed} ({made or 'none'}), {tally.steps:,} steps"
         said = [
-            *(f"{counted}: schedule number {f.number} breaks {f.violation.invariant}" for f in self.found[:1]),
+            *(f"{counted}: {f.told}" for f in self.found[:1]),
             *([] if self.found else [f"{counted}: none breaks anything judged. This is a sample: others may"]),
             *self._chances(),
             f"{tally.left_out:,} of the batches of {orders.batch:,} left out some events and operations",
@@ -325,7 +334,7 @@ class Campaign:
         if tally.capped:
             said.append(
                 f"{tally.capped:,} schedules were cut off, {tally.judged:,} of them run on fairly to their end or to "
-                "where nothing changed any more; of the others it is not judged whether they end"
+                "where nobody got on any more; of the others it is not judged whether they end"
             )
         if self.unseen and not self.found:
             said.append(f"Never seen, though they must be: {'; '.join(self.unseen)}")

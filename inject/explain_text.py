@@ -70,6 +70,11 @@ def table(failure: Failure) -> list[str]:
     return _table(rows)
 
 
+def told_switches(count: int) -> str:
+    """How many context switches, in words."""
+    return f"{count} context switch{'' if count == 1 else 'es'}"
+
+
 def heading(failure: Failure) -> list[str]:
     """What broke, why, and where."""
     broken, setting = failure.violation, failure.setting
@@ -77,7 +82,7 @@ def heading(failure: Failure) -> list[str]:
     programs = f", {', '.join(setting.programs)} edited" if setting.programs else ""
     where = f"{setting.design}{edits}{programs} on {setting.hardware}"
     source = f", {setting.scenario}" if setting.scenario else ""
-    steps = f"{len(failure.choices)} steps, {failure.switches} context switches"
+    steps = f"{len(failure.choices)} steps, {told_switches(failure.switches)}"
     lines = [f"{broken.invariant}: {broken.sentence}", broken.reason + "."]
     return [line for text in (*lines, f"{where}{source}: {steps}") for line in textwrap.wrap(text, WIDTH)]
 

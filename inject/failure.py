@@ -8,8 +8,7 @@ placed before anything in the file is believed.
 import os
 import re
 import zlib
-from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +84,8 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def switches(self) -> int:
-        """Context switches: how often another actor goes on than the one before."""
-        return context_switches([choice.actor for choice in self.choices])
-
-    @property
-    def runs(self) -> int:
-        """Maximal runs of one actor."""
-        return self.switches + 1 if self.choices else 0
-
-
-def context_switches(actors: Sequence[int]) -> int:
-    """How often the actor changes in a list of who stepped."""
-    return sum(before != after for before, after in pairwise(actors))
+        """Context switches: maximal runs of one actor."""
+        return len(list(groupby(choice.actor for choice in self.choices)))
 
 
 def new_failure(setting: Setting, violation: Broken, actors: tuple[str, ...], choices: tuple[Choice, ...]) -> Failure:

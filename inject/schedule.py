@@ -2,7 +2,7 @@
 
 RUNS are the runs of one actor after the other, separated by dots: the actor's number, then what it does: `s12` are
 twelve steps, `y` a zap that yields, `e` a vCPU that leaves the guest, `f2` the second forced event (from 0: the third).
-So `0s40.2s9.0s3` is two context switches. SOURCE is a scenario or plan, EDITS are separated by slashes; what a shell or
+So `0s40.2s9.0s3` has three context switches. SOURCE is a scenario or plan, EDITS are parted by slashes; what a shell or
 the line would take for its own is percent-encoded. In `v1:=PACKED:RUNS:MARKS:CHECK` the setting is zlib-compressed JSON
 in base64, for worlds that have no name. MARKS are eight digits that stand for the sources, and a character a step, six
 bits of a digest of its row, its outcome and the state after it: so other sources can tell which step differs first. A

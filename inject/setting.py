@@ -208,12 +208,27 @@ def hardware_of(setting: Setting, paths: Sequence[Path] = ()) -> Hardware:
     return kinds[setting.hardware]
 
 
+CODES_KEPT = 8
+
+_codes: dict[tuple[object, ...], tuple[Design, Code]] = {}
+
+
 def code_of(setting: Setting, paths: Sequence[Path] = ()) -> Code:
-    """The rows of a setting. Raises UserError if they do not fit together."""
-    try:
-        return assemble(design_of(setting, paths), hardware_of(setting, paths))
-    except ValueError as fault:
-        raise UserError(str(fault), f"design {setting.design}", "mend its edits") from fault
+    """The rows of a setting. Raises UserError if they do not fit together.
+
+    The last ones are kept: shrinking asks for the same rows in one world after the other.
+    """
+    shipped, hardware = _shipped(setting.design, paths), hardware_of(setting, paths)
+    key = (id(shipped), setting.hardware, setting.edits, msgspec.json.encode(setting.programs), tuple(paths))
+    if key not in _codes:
+        try:
+            made = assemble(design_of(setting, paths), hardware)
+        except ValueError as fault:
+            raise UserError(str(fault), f"design {setting.design}", "mend its edits") from fault
+        if len(_codes) >= CODES_KEPT:
+            del _codes[next(iter(_codes))]
+        _codes[key] = shipped, made  # the design too, so that nothing else gets its id
+    return _codes[key][1]
 
 
 def panel_of(setting: Setting, paths: Sequence[Path] = ()) -> Panel:

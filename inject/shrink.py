@@ -4,9 +4,10 @@ Works on any machine that says what can be done, does it, and tells its state an
 a small twin. A schedule is a list of choices. One that is no option, or has to wait, is left out, so that every list
 is a schedule. Everything is deterministic: the same machine and schedule give the same result.
 
-Three ways are gone in turns until none helps: dropping (delta debugging over runs of one actor, then over choices),
-merging (moving runs of one actor together), and a directed search that lets the same actor run on, over schedules with
-at most k switches, k rising (iterative context bounding), which switch where the failing schedule does.
+Laps that lead back to a state that it was in are cut out first. Then three ways are gone in turns until none helps:
+dropping (delta debugging over runs of one actor, then over choices), merging (moving runs of one actor together), and a
+directed search that lets the same actor run on, over schedules with at most k switches, k rising (iterative context
+bounding), which switch where the failing schedule does.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -67,8 +68,8 @@ def runs_of(choices: Sequence[Choice]) -> list[Choices]:
 
 
 def switches(choices: Sequence[Choice]) -> int:
-    """Context switches: maximal runs of one actor, less one."""
-    return max(len(runs_of(choices)) - 1, 0)
+    """Context switches: maximal runs of one actor."""
+    return len(runs_of(choices))
 
 
 def cost(choices: Sequence[Choice]) -> tuple[int, int, int, int]:
@@ -149,6 +150,27 @@ class Trials:
         for key, done in keys:
             self._seen[key] = None if result is None else result[done:]
         return result
+
+
+def without_laps(start: Callable[[], Machine], choices: Sequence[Choice]) -> Choices:
+    """The choices that were made, but for those after which everything was as before: they had no effect."""
+    machine = start()
+    made: list[Choice] = []
+    states = [machine.state()]
+    known = {states[0]: 0}
+    for choice in choices:
+        if machine.broken or not machine.can(choice) or not machine.take(choice):
+            continue
+        now = machine.state()
+        if now in known and not machine.broken:
+            for gone in states[known[now] + 1 :]:
+                del known[gone]
+            del states[known[now] + 1 :], made[known[now] :]
+        else:
+            known[now] = len(states)
+            states.append(now)
+            made.append(choice)
+    return tuple(made)
 
 
 def _joined(runs: Sequence[Sequence[Choice]]) -> Choices:
@@ -251,8 +273,11 @@ class _Shrinker:
         return found
 
     def direct(self, habits: "Habits", most: int) -> bool:
-        """Search schedules with fewer switches than the best has, at most `most`; whether one was found."""
-        for k in range(min(switches(self.best), most + 1)):
+        """Search schedules with fewer switches than the best has; whether one was found.
+
+        `most`: how often at most an actor may take over from another one.
+        """
+        for k in range(min(switches(self.best) - 1, most + 1)):
             found = _Bounded(self.trials, habits).search(k)
             if found is not None and self.better(found):
                 return True
@@ -287,7 +312,7 @@ def habits_of(start: Callable[[], Machine], *schedules: Choices) -> Habits:
 
 @dataclass(frozen=True)
 class _Begun:
-    """A schedule to go on with: who goes on, and how many switches are left."""
+    """A schedule to go on with: who goes on, and how often another one may take over yet."""
 
     made: Choices
     actor: int
@@ -296,14 +321,14 @@ class _Begun:
 
 @dataclass
 class _Bounded:
-    """Search of schedules with at most k switches, from the beginning, in which the same actor runs on."""
+    """Search of schedules in which another actor takes over at most k times, and else the same one runs on."""
 
     trials: Trials
     habits: Habits
     _seen: set[tuple[Hashable, int, int]] = field(default_factory=set)
 
     def search(self, k: int) -> Choices | None:
-        """A failing schedule with at most k switches; None if there is none among those that it may try."""
+        """A failing schedule of at most k + 1 runs; None if there is none among those that it may try."""
         machine = self.trials.start()
         stack = [_Begun((), actor, k) for actor in range(MOST_ACTORS) if machine.unfinished(actor)][::-1]
         while stack:
@@ -354,7 +379,7 @@ class _Bounded:
 
     @staticmethod
     def _others(machine: Machine, made: Choices, begun: _Begun) -> list[_Begun]:
-        """Another actor goes on, or leaves the guest and goes on, if a switch is left."""
+        """Another actor goes on, or leaves the guest and goes on, if it may take over."""
         if not begun.left:
             return []
         others = [actor for actor in range(MOST_ACTORS) if actor != begun.actor]
@@ -372,11 +397,14 @@ def shrink(
 ) -> Shrunk:
     """The smallest failing schedule that it finds. Raises ValueError if the schedule does not break the target.
 
-    `budget`: steps that may be made; when they are used up, the best so far is the answer. `most`: switches up to
-    which all places are tried for them, and not only those of the schedule.
+    `budget`: steps that may be made, but always as many as the schedule has; when they are used up, the best so far is
+    the answer. `most`: how often an actor may take over where all places are tried for it, not only the schedule's.
     """
-    trials = Trials(start, target, budget)
-    made = trials.run(choices)
+    short = without_laps(start, choices)
+    trials = Trials(start, target, max(budget, len(short) + len(choices)))
+    made = trials.run(short)
+    if made is None:
+        made = trials.run(choices)
     if made is None:
         raise ValueError(f"the schedule does not break {target}")
     shrinker = _Shrinker(trials, made)

@@ -212,7 +212,7 @@ def title_of(failure: FailureFile) -> list[str]:
     setting = failure.setting
     where = ", ".join([setting.design, *setting.edits]) + f" on {setting.hardware}"
     runs = len(list(groupby(step.actor for step in failure.choices)))
-    count = f"{len(failure.choices)} steps, {max(runs - 1, 0)} context switches"
+    count = f"{len(failure.choices)} steps, {runs} context switch{'' if runs == 1 else 'es'}"
     return [
         f"{failure.violation.invariant}: {failure.violation.sentence}",
         f"{where}; {setting.scenario}; {count}".replace("; ;", ";"),

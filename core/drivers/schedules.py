@@ -299,11 +299,12 @@ def sample_on(
                     s["length"] = n
                     return FAILED
                 a["used"] = 0
-                retried = item(retries, at * len(OUTCOMES) + (went & OUTCOME_MASK)) != 0
-                if by_priority != 0 and tires(tries, number, a["row"] == IDLE, retried, patience):
-                    lowest -= 1
-                    priorities[number] = lowest
-                    s["demotions"] += 1
+                if by_priority != 0:
+                    retried = item(retries, at * len(OUTCOMES) + (went & OUTCOME_MASK)) != 0
+                    if tires(tries, number, a["row"] == IDLE, retried, patience):
+                        lowest -= 1
+                        priorities[number] = lowest
+                        s["demotions"] += 1
             if watching:
                 here = item(tags, number * tags.shape[1] + a["row"] + 1) != np.uint64(0)
                 standing = standing & ~(1 << number) | here << number

@@ -205,10 +205,11 @@ class Stepper:
         return made
 
     def anew(self) -> "Stepper":
-        """A stepper in a world of its own, where this one stands now, with nothing behind it. Quick: 0.1 ms."""
+        """A stepper in a world of its own, where this one stands now, with nothing behind it. Quicker than `of`."""
         made, prepared = self.__class__.__new__(self.__class__), copy(self.prepared)
         prepared.world = _twin(self.world)
         made._begin(prepared)  # noqa: SLF001 - its own
+        made.violation = self.violation
         return made
 
     def _begin(self, prepared: Prepared) -> None:

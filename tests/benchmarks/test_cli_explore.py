@@ -198,7 +198,7 @@ def test_pct_finds_the_bug_and_shrinks_it() -> None:
     done = explore("--inject", BUG, "--pct", "3", "--schedules", "400", "--seed", "1", "--json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["invariant"]) == (1, "UAF-MAP")
-    assert answer["switches"] == 2
+    assert answer["switches"] == 3
     assert answer["replay"] == bug()[1]["replay"]
 
 

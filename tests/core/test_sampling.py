@@ -1,6 +1,7 @@
 """Schedules at random: the same for the same seed wherever they are made, uniform, and PCT as published."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from gmembench.core.drivers.exhaustive import explore
 from gmembench.core.drivers.instance import EXIT, IDLE, STEP, Force, Instance, Sometimes
 from gmembench.core.drivers.moves import CHOICE_SHIFT, WAITED, list_moves, make_move
 from gmembench.core.drivers.prepared import Prepared
-from gmembench.core.drivers.sampling import CAPPED_JUDGED, Sampler, Sampling, back_edges, mixed, sample
+from gmembench.core.drivers.sampling import CAPPED_JUDGED, NOBODY_STEPS, Sampler, Sampling, back_edges, mixed, sample
 from gmembench.core.drivers.stepper import OUTCOME_MASK, Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.jit import INTERPRETED, kernel
@@ -335,14 +336,22 @@ def test_a_deadlock_is_found() -> None:
     run = sample(Instance(assemble(design, hardware), shape, scripts), schedules=3)
     assert run.violation is not None
     assert run.violation.invariant == "LIVE"
+    assert f"breaks LIVE, as {NOBODY_STEPS}" in run.claim
 
 
 def test_a_schedule_that_is_cut_off_is_told() -> None:
     """It is counted, run on fairly, and the claim says so."""
-    run = sample(instance(), schedules=6, most_steps=5)
-    assert (run.capped, run.judged, run.finished, run.violation) == (6, CAPPED_JUDGED, 0, None)
-    assert "6 schedules were cut off after 5 steps" in run.claim
+    run = sample(instance(), schedules=9, most_steps=5)
+    assert (run.capped, run.judged, run.finished, run.violation) == (9, CAPPED_JUDGED + 1, 0, None)  # and the eighth
+    assert "9 schedules were cut off after 5 steps" in run.claim
     assert "whether the others end is not judged" in run.claim
+
+
+def test_a_priority_is_lowered_after_some_retries() -> None:
+    """The fewer retries an operation may make, the more often others go first."""
+    runs = [Sampler(instance(), strategy="pct", patience=n, length=100).run(SCHEDULES) for n in (0, 1, 1000)]
+    assert runs[0].demotions > runs[1].demotions
+    assert runs[2].demotions == 0
 
 
 def test_a_livelock_is_found_behind_a_cut() -> None:
@@ -356,6 +365,7 @@ def test_a_livelock_is_found_behind_a_cut() -> None:
     run = sample(bug, schedules=50, most_steps=400)
     assert run.violation is not None
     assert run.violation.invariant == "LIVE"
+    assert re.search(r"breaks LIVE, as all \d+ states that can follow were visited, and no end", run.claim)
 
 
 @pytest.mark.parametrize("strategy", ["random", "pct"])

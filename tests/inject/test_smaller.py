@@ -53,7 +53,7 @@ def test_what_is_not_needed_goes() -> None:
     asked = [str(one) for actor in small.scripts for one in actor]
     assert asked == ["access gfn 0 write", "punch gfn 0"]
     assert (small.world.vcpus, small.world.host_actors, small.world.gfns) == (1, 1, 1)
-    assert record(small, made).runs == 3  # type: ignore[union-attr]
+    assert record(small, made).switches == 3  # type: ignore[union-attr]
 
 
 def test_a_setting_that_needs_nothing_less_keeps_its_name() -> None:
