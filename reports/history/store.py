@@ -53,12 +53,17 @@ def entries(folder: Path) -> list[Entry]:
     try:
         names = sorted(path.name for path in (folder / RUNS).iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
-        if folder.is_dir() and not any(folder.iterdir()):
+        if folder.is_dir() and not any(map(_is_strange, folder.iterdir())):
             return []
         raise UserError("this is no history", str(folder), "name a folder of gmembench history add") from None
     except OSError as error:
         raise UserError(error.strerror or "cannot be read", str(folder), "name a readable folder") from None
     return [entry_of(name, folder) for name in names]
+
+
+def _is_strange(path: Path) -> bool:
+    """True for what a history that has no runs yet does not hold: it may be a checkout, and have been searched."""
+    return not path.name.startswith(".") and path.name not in {BLESSED, "index.sqlite", "changes.json"}
 
 
 def entry_of(name: str, folder: Path) -> Entry:

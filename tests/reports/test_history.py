@@ -197,8 +197,9 @@ def test_the_index_follows_the_files(made: Made) -> None:
 
 
 def test_folders_that_are_no_history_are_told(tmp_path: Path, made: Made) -> None:
-    """An empty folder is a history without runs; one with other things is a mistake, and so is a strange file."""
+    """An empty folder or checkout is a history without runs; other things in it, or a strange file, are a mistake."""
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".git").touch()
     assert run_files(tmp_path / "empty") == []
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
