@@ -1,9 +1,12 @@
-"""Cells: scenario x design x hardware x page size, and what makes one not applicable."""
+"""Cells: scenario (with its settings) x design x hardware x page size, and what makes one not applicable."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+from gmembench.benchmarks import axes
 from gmembench.benchmarks import scenarios as scenario_folder
 from gmembench.benchmarks.scenario import Parameters, Scenario
 from gmembench.core.catalog import collect, load_designs, load_hardware, modules
@@ -64,7 +67,7 @@ def why_not(
 def _wrong_size(scenario: Scenario, parameters: Parameters, design: Design, page_size: str) -> str | None:
     if page_size not in design.sizes:
         return f"{design.name} maps no pages of {page_size}"
-    guest_gfns = int(parameters.get("gfns", 0))
+    guest_gfns = 0 if scenario.traced else scenario.guest_gfns(parameters)
     if page_size == "1G" and guest_gfns < 1 << PAGE_SIZES["1G"]:
         size = f"of {guest_gfns >> 8} MiB " if guest_gfns else ""
         return f"the guest {size}of {scenario.name} need not hold a page of 1G that {design.name} could map"
@@ -77,21 +80,38 @@ def _wrong_size(scenario: Scenario, parameters: Parameters, design: Design, page
     )
 
 
-def list_cells(size: str, paths: Sequence[Path] = (), trace: Path | None = None) -> list[Cell]:
-    """All cells of a size in a fixed order, those that are not applicable included. `trace` changes no cell's name."""
+def parameters_of(scenario: Scenario, size: str, variant: str, settings: axes.Settings, trace: Path | None) -> Any:
+    """The parameters of a variant, with those that settings change."""
+    parameters = scenario.parameters(size, variant, trace)
+    return {**parameters, **axes.changes_of(scenario, settings, parameters)}
+
+
+def list_cells(
+    size: str, paths: Sequence[Path] = (), trace: Path | None = None, settings: Sequence[axes.Settings] = ((),)
+) -> list[Cell]:
+    """All cells of a size in a fixed order, those that are not applicable included. `trace` changes no cell's name.
+
+    With `settings`, those of all scenarios with each of them; settings that a scenario has anyway change no name.
+    """
     designs, hardware = load_designs(paths), load_hardware(paths)
-    return [
-        Cell(
-            f"{name}:{variant}" if variant else name,
-            design.name,
-            kind,
-            page_size,
-            size,
-            why_not(scenario, scenario.parameters(size, variant, None), design, hardware[kind], page_size),
-        )
-        for name, scenario in sorted(load_scenarios(paths).items())
-        for variant in scenario.variants
-        for design in sorted(designs.values(), key=lambda d: d.name)
-        for kind in sorted(hardware)
-        for page_size in PAGE_SIZES
-    ]
+    made: dict[str, Cell] = {}
+    for _, scenario in sorted(load_scenarios(paths).items()):
+        for variant, chosen in product(scenario.variants, settings):
+            placed = axes.placed(scenario, variant, chosen, scenario.parameters(size, variant, None))
+            if placed is None:
+                continue
+            _, at, left = axes.split(placed)
+            parameters = parameters_of(scenario, size, at, left, None)
+            for design in sorted(designs.values(), key=lambda d: d.name):
+                for kind, page in product(sorted(hardware), PAGE_SIZES):
+                    reason = why_not(scenario, parameters, design, hardware[kind], page)
+                    reason = reason or axes.why_not_settings(scenario, left, parameters, design, hardware[kind])
+                    cell = Cell(placed, design.name, kind, page, size, reason)
+                    made.setdefault(cell.name, cell)
+    return list(made.values())
+
+
+def cell_named(name: str, size: str) -> Cell:
+    """An applicable cell, by its name: whoever gives the name has it from `list_cells`."""
+    scenario, design, hardware, page_size = name.rsplit("/", 3)
+    return Cell(scenario, design, hardware, page_size, size)

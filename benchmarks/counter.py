@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from gmembench.benchmarks.cells import Cell, list_cells
+from gmembench.benchmarks.cells import Cell, cell_named
 from gmembench.benchmarks.child import Request, add_arguments, check_sources, describe, die, request_from
 from gmembench.benchmarks.prepared import prepare
 from gmembench.core import jit
@@ -67,10 +67,9 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         request = request_from(arguments)
         check_sources(request.digest)
-        cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
         output = Output()
         for text in sys.stdin:
-            output.write(json.dumps(answer(cells[text.rstrip("\n")], request)))
+            output.write(json.dumps(answer(cell_named(text.rstrip("\n"), request.size), request)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told the cause
         die(error)
 

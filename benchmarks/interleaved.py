@@ -14,7 +14,7 @@ from typing import Any
 
 import pyperf
 
-from gmembench.benchmarks.cells import list_cells
+from gmembench.benchmarks.cells import cell_named
 from gmembench.benchmarks.child import Request, add_arguments, check_sources, die, request_from
 from gmembench.benchmarks.counter import kernels_state
 from gmembench.benchmarks.group import Job
@@ -37,11 +37,10 @@ def say(**what: Any) -> None:
 
 def timed(job: Job, request: Request) -> dict[str, Timing]:
     """Make all cells ready, then time them round by round."""
-    cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
     found = {}
     for name in job.loops:
         say(at=name)
-        found[name] = Timing(prepare(cells[name], request.paths, request.trace))
+        found[name] = Timing(prepare(cell_named(name, request.size), request.paths, request.trace))
     for names in job.orders():
         for name in names:
             say(at=name)

@@ -5,16 +5,18 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gmembench.benchmarks.cells import Cell, load_scenarios, missing_program
+from gmembench.benchmarks import axes
+from gmembench.benchmarks.cells import Cell, load_scenarios, missing_program, parameters_of
 from gmembench.benchmarks.child import ChildFailed
 from gmembench.benchmarks.counting import counted_numbers
-from gmembench.benchmarks.scenario import Scenario, Workload
+from gmembench.benchmarks.scenario import NONE, Scenario, Workload
 from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.conformance.design_model import check_design
@@ -23,6 +25,10 @@ from gmembench.core.errors import UserError
 from gmembench.core.operations import PROGRAMS, check_operations
 from gmembench.core.programs import Code, Design, Hardware, assemble
 from gmembench.core.world import Geometry, World
+from gmembench.inject import injection
+
+Fixed = tuple[tuple[str, int | str], ...]
+"""Parameters that can be a key."""
 
 ORDERS = {"4K": 0, "2M": 1, "1G": 2}
 """Page size -> by how many levels of tables it is larger than 4K."""
@@ -55,6 +61,7 @@ def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_siz
         slots=workload.slots,
         file=design.file,
         nodes=workload.nodes,
+        policy=workload.policy,
         pages=pages_of(workload, design),
         shared_order=min(order, shift),
         region_gfns=workload.region_gfns,
@@ -75,7 +82,8 @@ def geometry_of(workload: Workload, design: Design, hardware: Hardware, page_siz
 class Prepared:
     """A cell ready to run. `left_out`: operations that the design does not have, by program.
 
-    `trace`: the file whose own stage-2 changes the design is checked against, if there is one.
+    `about`: where it stands on the axes. `trace`: the file whose own stage-2 changes the design is checked
+    against, if there is one.
     """
 
     parameters: dict[str, int | str]
@@ -84,6 +92,7 @@ class Prepared:
     work: np.ndarray
     left_out: dict[str, int]
     trace: Path | None
+    about: Mapping[str, Any] = field(default_factory=dict)
     last: Sequential | None = None
     """The driver of the last timed pass."""
 
@@ -126,7 +135,7 @@ class Prepared:
         for program, count in self.left_out.items():
             numbers[f"count.not_applicable.{program}"] = count
             numbers[f"reason.not_applicable.{program}"] = str(missing_program(self.code.design, program))
-        numbers["cell.parameters"] = json.dumps(self.parameters)
+        numbers |= {"cell.parameters": json.dumps(self.parameters), **self.about}
         numbers["profile.backing"] = json.dumps(curve)
         if self.trace is not None:
             numbers["profile.conformance"] = json.dumps(self.conformance(self.trace))
@@ -186,10 +195,11 @@ def parts(paths: tuple[Path, ...]) -> tuple[dict[str, Scenario], dict[str, Desig
 
 
 @cache
-def assembled(design: str, hardware: str, paths: tuple[Path, ...]) -> Code:
-    """The code of a design on a hardware, which all its cells in a process share."""
+def assembled(design: str, hardware: str, paths: tuple[Path, ...], injected: str) -> Code:
+    """The code of a design on a hardware, with the edits of a plan; all its cells in a process share it."""
     _, designs, kinds = parts(paths)
-    return assemble(designs[design], kinds[hardware])
+    found = designs[design] if injected == NONE else injection.edited(injected, designs[design], paths)
+    return assemble(found, kinds[hardware])
 
 
 def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> Workload:
@@ -221,17 +231,47 @@ def check_workload(scenario: str, workload: Workload) -> None:
 
 
 @lru_cache(maxsize=1)
-def workload_of(name: str, parameters: tuple[tuple[str, int | str], ...], paths: tuple[Path, ...]) -> Workload:
+def workload_of(name: str, parameters: Fixed, paths: tuple[Path, ...], settings: axes.Settings) -> Workload:
     """The workload of a scenario; the last one is kept, because the cells of many designs in a row use it."""
-    return build_workload(parts(paths)[0][name], dict(parameters))
+    return with_settings(build_workload(parts(paths)[0][name], dict(parameters)), dict(settings), paths)
 
 
 @lru_cache(maxsize=1)
-def checked_workload(name: str, parameters: tuple[tuple[str, int | str], ...], paths: tuple[Path, ...]) -> Workload:
+def checked_workload(name: str, parameters: Fixed, paths: tuple[Path, ...], settings: axes.Settings) -> Workload:
     """The same, after `check_workload`, which takes as long as making it."""
-    workload = workload_of(name, parameters, paths)
+    workload = workload_of(name, parameters, paths, settings)
     check_workload(name, workload)
     return workload
+
+
+def with_settings(workload: Workload, chosen: Mapping[str, str], paths: Sequence[Path]) -> Workload:
+    """The workload on the NUMA nodes that the settings say, with the operations of what is injected between its own."""
+    if "numa" in chosen:
+        nodes, policy = axes.NUMA[chosen["numa"]]
+        workload = replace(workload, nodes=nodes, policy=policy)
+    if chosen.get("inject", NONE) == NONE:
+        return workload
+    actor = workload.vcpus + workload.host_actors
+    work = injection.mixed_in(chosen["inject"], workload.operations, workload.gfns, actor, paths)
+    spare = workload.spare_gfns or workload.gfns  # pages may move
+    return replace(workload, operations=work, host_actors=workload.host_actors + 1, spare_gfns=spare)
+
+
+def facts(cell: Cell, scenario: Scenario, parameters: Mapping[str, int | str], geometry: Geometry) -> dict[str, Any]:
+    """Where a cell stands on the axes, as metadata."""
+    _, variant, settings = axes.split(cell.scenario)
+    chosen = dict(settings)
+    own = axes.natural(scenario, variant, parameters)
+    piece = int(parameters.get("conversion_gfns", 0))
+    return {
+        "cell.guest_gfns": geometry.gfns,
+        "cell.vcpus": geometry.vcpus,
+        "cell.conversion": str(piece) if piece else "as scenario",
+        "cell.punch": own["punch"],
+        "cell.numa": chosen.get("numa", own["numa"]),
+        "cell.inject": chosen.get("inject", NONE),
+        "cell.engine": "model",
+    }
 
 
 def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, **changes: int) -> Prepared:
@@ -239,11 +279,11 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, *
 
     Raises UserError if its trace cannot be read, or if its workload asks for what its guest does not have.
     """
-    name, _, variant = cell.scenario.partition(":")
+    name, variant, settings = axes.split(cell.scenario)
     scenarios, designs, kinds = parts(tuple(paths))
     scenario, design, hardware = scenarios[name], designs[cell.design], kinds[cell.hardware]
-    parameters = scenario.parameters(cell.size, variant, trace) | changes
-    made_of = (scenario.name, tuple(parameters.items()), tuple(paths))
+    parameters = parameters_of(scenario, cell.size, variant, settings, trace) | changes
+    made_of = (scenario.name, tuple(parameters.items()), tuple(paths), settings)
     workload = workload_of(*made_of)
     try:
         geometry = geometry_of(workload, design, hardware, cell.page_size)
@@ -251,5 +291,6 @@ def prepare(cell: Cell, paths: Sequence[Path] = (), trace: Path | None = None, *
         raise UserError(error.what, f"scenario {name}, {error.where}", error.mend) from error
     work, left_out = split_work(checked_workload(*made_of).operations, design)
     source = Path(str(parameters.get("trace", SHIPPED))) if scenario.traced and comparable(cell, design) else None
-    code = assembled(design.name, hardware.name, tuple(paths))
-    return Prepared(parameters, code, geometry, work, left_out, source)
+    code = assembled(design.name, hardware.name, tuple(paths), dict(settings).get("inject", NONE))
+    about = facts(cell, scenario, parameters, geometry)
+    return Prepared(parameters, code, geometry, work, left_out, source, about)

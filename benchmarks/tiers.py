@@ -1,44 +1,24 @@
-"""Tiers of a run: which cells are counted, which of them are timed, and how long.
+"""Tiers of a run: which cells are counted, which of them are timed, and how much. `matrix.toml` says it.
 
-- quick, small sizes: counts every design on hardware `none` with 4K pages, and 2M pages and other hardware where
-  they say most; the trace, the longest of all, for the two oldest designs. Times all designs in four scenarios.
-- standard, full sizes: counts every cell on hardware `none`, and 4K cells on other hardware. Times every scenario,
-  one variant of each where variants do nearly the same, with 4K pages on hardware `none`.
-- full, full sizes: counts and times every cell.
-
-A selection by `--cells` replaces both lists: every cell that matches is counted and timed, as far as the
+A selection by `--cells` or `--axis` replaces both lists: every cell that matches is counted and timed, as far as the
 processes of the tier reach.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from gmembench.benchmarks import harness
-from gmembench.benchmarks.cells import Cell
-
-TRACED = ("legacy-vma", "guest-memfd")
-"""Designs for which a quick run counts the trace."""
-
-LARGE_PAGES = ("boot-populate", "bounce-buffer:punch-first", "fragment:shared", "fragment:private")
-"""Scenarios that a quick run counts with 2M pages too: what they save, and how they are lost."""
-
-OTHER_HARDWARE = ("bounce-buffer:punch-first",)
-"""Scenarios that a quick run counts on all hardware: faults, conversions and punches of both kinds."""
-
-TIMED_IN_QUICK = ("boot-populate", "bounce-buffer:punch-first", "convert-storm", "trace")
-"""Scenarios that a quick run times: a process takes longer to start than to measure."""
-
-UNTIMED = ("double-backing:no-punch", "fragment:shared", "inplace-vs-dual:pool", "migrate:shared")
-"""Variants that a standard run does not time: another variant of the scenario does nearly the same."""
+from gmembench.benchmarks import axes, harness, matrix
+from gmembench.benchmarks.cells import Cell, list_cells
 
 
 @dataclass(frozen=True)
 class Tier:
-    """One tier: the size of its scenarios, how much is measured, and its two lists."""
+    """One tier: its name, how much is measured, and what the matrix says of it."""
 
+    name: str
     effort: harness.Effort
-    counts: Callable[[Cell], bool]
-    times: Callable[[Cell], bool]
+    says: matrix.Tier
 
     @property
     def size(self) -> str:
@@ -46,38 +26,50 @@ class Tier:
         return self.effort.size
 
 
-def _in_quick(cell: Cell) -> bool:
-    if cell.scenario == "trace" and cell.design not in TRACED:
-        return False
-    if cell.hardware != "none":
-        return cell.page_size == "4K" and cell.scenario in OTHER_HARDWARE
-    return cell.page_size == "4K" or (cell.page_size == "2M" and cell.scenario in LARGE_PAGES)
+def _tier(name: str, says: matrix.Tier) -> Tier:
+    effort = harness.Effort(says.size, says.values, says.warmups, says.value_steps, says.processes, says.in_all or None)
+    return Tier(name, effort, says)
 
 
-def _timed_in_quick(cell: Cell) -> bool:
-    return cell.scenario in TIMED_IN_QUICK and cell.page_size == "4K" and cell.hardware == "none"
-
-
-def _timed_in_standard(cell: Cell) -> bool:
-    return cell.hardware == "none" and cell.page_size == "4K" and cell.scenario not in UNTIMED
-
-
-QUICK = harness.Effort("small", values=3, warmups=1, value_steps=5_000_000, processes=3, in_all=24)
-STANDARD = harness.Effort("full", values=2, warmups=1, value_steps=50_000_000, processes=8)
-
-TIERS = {
-    "quick": Tier(QUICK, _in_quick, _timed_in_quick),
-    "standard": Tier(STANDARD, lambda cell: cell.hardware == "none" or cell.page_size == "4K", _timed_in_standard),
-    "full": Tier(STANDARD, lambda cell: True, lambda cell: True),
-}
+TIERS = {name: _tier(name, says) for name, says in matrix.shipped().tier.items()}
 """Tier -> what it runs."""
 
 
 def counted(tier: Tier, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that a run without a selection counts, not applicable ones included."""
-    return [cell for cell in cells if tier.counts(cell)]
+    """The cells that a run without a selection counts, not applicable ones included, axes left aside."""
+    return [cell for cell in cells if matrix.chosen(tier.says.count, cell.name)]
 
 
 def timed(tier: Tier, cells: Sequence[Cell]) -> list[Cell]:
-    """Those of the counted cells that it times."""
-    return [cell for cell in cells if tier.times(cell)]
+    """Those of the counted cells that it times; of axes, what a tier that times everything times."""
+    return [cell for cell in cells if matrix.chosen(tier.says.time, cell.name) and _may_be_timed(tier, cell)]
+
+
+def _may_be_timed(tier: Tier, cell: Cell) -> bool:
+    return "@" not in cell.scenario or "*" in tier.says.time
+
+
+def every_cell(
+    tier: Tier, paths: Sequence[Path], trace: Path | None, values: Mapping[str, Sequence[str]] | None = None
+) -> list[Cell]:
+    """All cells of a tier's size, with the matrix's exclusions; with `values` of axes all their combinations."""
+    settings = axes.combinations(values) if values else [()]
+    return matrix.excluded(list_cells(tier.size, paths, trace, settings), matrix.shipped())
+
+
+def cells_of(tier: Tier, paths: Sequence[Path], trace: Path | None) -> list[Cell]:
+    """What a run of a tier without a selection runs: its list, and its sweeps."""
+    found = {cell.name: cell for cell in counted(tier, every_cell(tier, paths, trace))}
+    for sweep in tier.says.sweep:
+        swept = every_cell(tier, paths, trace, sweep.axes)
+        for cell in swept:
+            bare = cell.name.replace(axes.text_of(axes.split(cell.scenario)[2]), "", 1)
+            if _swept(sweep, bare):
+                found.setdefault(cell.name, cell)
+    return list(found.values())
+
+
+def _swept(sweep: matrix.Sweep, name: str) -> bool:
+    """Whether a sweep names a cell; a policy of punching may have taken the variant from its name."""
+    scenario, _, rest = name.partition("/")
+    return any(matrix.chosen(sweep.cells, each) for each in (name, f"{scenario}:/{rest}"))

@@ -23,13 +23,12 @@ def pass_on(command: list[str], arguments: argparse.Namespace) -> None:
 
 def measure(runner: Any, arguments: argparse.Namespace) -> None:
     """In a worker: prepare the cell and let pyperf time passes over its operations."""
-    from gmembench.benchmarks.cells import list_cells
+    from gmembench.benchmarks.cells import cell_named
     from gmembench.benchmarks.prepared import check_state, prepare
 
     request = request_from(arguments)
     check_sources(request.digest)
-    cells = {cell.name: cell for cell in list_cells(request.size, request.paths, request.trace)}
-    prepared = prepare(cells[arguments.cell], request.paths, request.trace)
+    prepared = prepare(cell_named(arguments.cell, request.size), request.paths, request.trace)
     prepared.time(1)  # loads the kernels, which must not be in a value
     runner.bench_time_func(arguments.cell, prepared.time, inner_loops=prepared.operations)
     check_state(prepared, arguments.state)

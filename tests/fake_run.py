@@ -71,7 +71,7 @@ from gmembench.benchmarks.commands import run
 from gmembench.benchmarks import cells
 harness.counted_lines = fakes.counted_lines
 timing.job_command = lambda request: fakes.TIMER_COMMAND
-run.select = lambda *asked: [fakes.cell(name) for name in {names!r}]
+run.select = lambda asked: [fakes.cell(name) for name in {names!r}]
 done = 0
 def do_job(job, request, limit_s):
     global done

@@ -1,7 +1,7 @@
 """`gmembench list`: what there is to run."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +174,17 @@ def rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 def cells(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Cells; `reason` says why one is not applicable."""
-    from gmembench.benchmarks.cells import list_cells
+    return cells_on_axes(paths, {})
 
+
+def cells_on_axes(paths: Sequence[Path], values: Mapping[str, Sequence[str]], tier: str = "") -> list[dict[str, Any]]:
+    """Cells with all combinations of the values of axes, or those of a tier."""
+    from gmembench.benchmarks import tiers
+
+    if tier:
+        found = tiers.cells_of(tiers.TIERS[tier], paths, None)
+    else:
+        found = tiers.every_cell(tiers.TIERS["full"], paths, None, values)
     return [
         {
             "name": c.name,
@@ -186,8 +195,21 @@ def cells(paths: Sequence[Path]) -> list[dict[str, Any]]:
             "page_size": c.page_size,
             "reason": c.reason,
         }
-        for c in list_cells("full", paths, None)
+        for c in found
     ]
+
+
+def estimates(paths: Sequence[Path]) -> list[str]:
+    """A sentence for each tier: how many cells, how long, how much memory."""
+    from gmembench.benchmarks import estimate, tiers
+
+    found = []
+    for name, tier in tiers.TIERS.items():
+        runnable = [cell for cell in tiers.cells_of(tier, paths, None) if cell.reason is None]
+        timed = tiers.timed(tier, runnable)
+        found.append(estimate.text_of(f"--{name}", estimate.cost(runnable, timed, tier.effort)))
+        found.append(estimate.text_of(f"--{name} --counted", estimate.cost(runnable, timed, None)))
+    return found
 
 
 def print_cells(found: Sequence[dict[str, Any]]) -> None:
@@ -213,6 +235,18 @@ def print_cells(found: Sequence[dict[str, Any]]) -> None:
         print(f"[{number}] not applicable: {text}")
 
 
+def chosen_cells(tier: str | None, axes: Sequence[str], paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """The cells of a tier, or of all combinations of axes."""
+    from gmembench.benchmarks import tiers
+    from gmembench.benchmarks.axes import parse_option
+
+    if tier and axes:
+        raise click.UsageError("--tier has its own axes: leave out one of --tier and --axis")
+    if tier and tier not in tiers.TIERS:
+        raise click.UsageError(f"no tier {tier!r}: choose from {', '.join(tiers.TIERS)}")
+    return cells_on_axes(paths, parse_option(axes), tier or "")
+
+
 KINDS = {
     f.__name__: f for f in (designs, hardware, scenarios, events, plans, invariants, steps, rows, touchpoints, cells)
 }
@@ -221,9 +255,13 @@ KINDS = {
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.option("--kind", "only", type=click.Choice(["run", "exploration"]), help="Of scenarios: only these.")
+@click.option("--tier", help="Of cells: only those of this tier (quick, standard, full), its sweeps included.")
+@options.axes
 @options.paths
 @options.as_json
-def list_(kind: str, only: str | None, paths: tuple[Path, ...], as_json: bool) -> int:
+def list_(
+    kind: str, only: str | None, tier: str | None, axes: tuple[str, ...], paths: tuple[Path, ...], as_json: bool
+) -> int:
     """List what there is, with a line about each. --json adds what a line cannot hold.
 
     \b
@@ -236,7 +274,7 @@ def list_(kind: str, only: str | None, paths: tuple[Path, ...], as_json: bool) -
     steps        one CPU's work between two points at which another can intervene; fields it touches; who uses it
     rows         steps in the order of each design's programs, on every hardware
     touchpoints  places of a design in KVM's own code, and those beyond legacy-vma
-    cells        scenario x design x hardware x page size; reasons where it is not applicable
+    cells        scenario x design x hardware x page size; reasons where it is not applicable; how long a tier takes
 
     \b
     Example:
@@ -244,11 +282,15 @@ def list_(kind: str, only: str | None, paths: tuple[Path, ...], as_json: bool) -
     """
     if only and kind != "scenarios":
         raise click.UsageError(f"--kind is of scenarios, not of {kind}")
-    found = [item for item in KINDS[kind](paths) if only in {None, item.get("kind")}]
+    if (tier or axes) and kind != "cells":
+        raise click.UsageError(f"--{'tier' if tier else 'axis'} is of cells, not of {kind}")
+    found = chosen_cells(tier, axes, paths) if tier or axes else KINDS[kind](paths)
+    found = [item for item in found if only in {None, item.get("kind")}]
     if as_json:
         options.print_json(found)
     elif kind == "cells":
         print_cells(found)
+        print("\n".join(estimates(paths)))
     else:
         width = max((len(row["name"]) for row in found), default=0)
         for row in found:

@@ -20,6 +20,15 @@ paths = click.option(
     help="Also load designs and scenarios from this folder. They are run as code. Repeatable.",
 )
 
+axes = click.option(
+    "--axis",
+    "axes",
+    metavar="AXIS=VALUE,...",
+    multiple=True,
+    help="Change what scenarios do: guest=64M,4G vcpus=1,8 conversion=4K punch=none,eager-after numa=interleave "
+    "inject=EVENT. All combinations. Repeatable.",
+)
+
 
 def print_json(value: Any) -> None:
     """Print a value as the one JSON text on standard output."""

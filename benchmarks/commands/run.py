@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import fnmatch
 import importlib
+import re
 import shlex
 import signal
 import sys
@@ -49,6 +50,7 @@ SEED = 0
     multiple=True,
     help="Count and time the cells whose name matches, and no other. Repeatable.",
 )
+@options.axes
 @click.option(
     "--harness",
     type=click.Choice(["interleaved", "pyperf"]),
@@ -97,7 +99,7 @@ def run(report_folder: Path | None, as_json: bool, quiet: bool, **given: Any) ->
     """
     asked = asked_for(given)
     check_targets(asked.output, report_folder, resume=asked.resume)
-    cells = select(asked.tier, asked.paths, asked.trace, asked.globs)
+    cells = select(asked)
     if report_folder is not None:
         # The report's imports take a second, which passes while children count on the other core.
         threading.Thread(target=importlib.import_module, args=("gmembench.reports.build",), daemon=True).start()
@@ -129,6 +131,12 @@ class Asked:
     paths: tuple[Path, ...]
     trace: Path | None
     output: Path
+    axes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def selects(self) -> bool:
+        """Whether cells were selected by name or axis."""
+        return bool(self.globs or self.axes)
 
 
 def asked_for(given: dict[str, Any]) -> Asked:
@@ -146,7 +154,16 @@ def asked_for(given: dict[str, Any]) -> Asked:
     output = output or Path(f"gmembench-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}.json")
     paths = tuple(path.resolve() for path in given.pop("paths"))
     trace = given.pop("trace")
-    return Asked(**given, pyperf_options=words, output=output, paths=paths, trace=trace.resolve() if trace else None)
+    values = chosen_axes(given.pop("axes"))
+    trace = trace.resolve() if trace else None
+    return Asked(**given, pyperf_options=words, output=output, paths=paths, trace=trace, axes=values)
+
+
+def chosen_axes(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Axes and values of `--axis`. Raises UserError."""
+    from gmembench.benchmarks.axes import parse_option
+
+    return tuple((axis, tuple(values)) for axis, values in parse_option(texts).items())
 
 
 def check_targets(output: Path, report_folder: Path | None, *, resume: bool) -> None:
@@ -162,26 +179,36 @@ def check_targets(output: Path, report_folder: Path | None, *, resume: bool) -> 
             raise UserError("this is the name of the result file too", f"--report {report_folder}", "change one")
 
 
-def select(tier: str, paths: Sequence[Path], trace: Path | None, globs: Sequence[str]) -> list["Cell"]:
-    """The cells that match, or without globs those of the tier; not applicable ones included.
+def select(asked: Asked) -> list["Cell"]:
+    """The cells that match, or without a selection those of the tier; not applicable ones included.
 
     Raises UserError if a glob matches nothing, or if none of the cells can run.
     """
     from gmembench.benchmarks import tiers
-    from gmembench.benchmarks.cells import list_cells
 
-    cells = list_cells(tiers.TIERS[tier].size, paths, trace)
-    for glob in globs:
-        if not any(fnmatch.fnmatchcase(cell.name, glob) for cell in cells):
-            raise UserError("no cell matches", f"--cells {glob}", "gmembench list cells shows their names")
-    matching = [cell for cell in cells if any(fnmatch.fnmatchcase(cell.name, glob) for glob in globs)]
-    cells = matching if globs else tiers.counted(tiers.TIERS[tier], cells)
-    if trace is not None:
-        check_trace(trace, cells, paths)
+    tier = tiers.TIERS[asked.tier]
+    if asked.selects:
+        cells = matching(tiers.every_cell(tier, asked.paths, asked.trace, dict(asked.axes)), asked.globs)
+    else:
+        cells = tiers.cells_of(tier, asked.paths, asked.trace)
+    if asked.trace is not None:
+        check_trace(asked.trace, cells, asked.paths)
     if all(cell.reason is not None for cell in cells):
         reason = cells[0].reason if cells else "there are none"
         raise UserError(f"no selected cell can run ({reason})", "--cells", "gmembench list cells shows the reasons")
     return cells
+
+
+def matching(cells: Sequence["Cell"], globs: Sequence[str]) -> list["Cell"]:
+    """The cells that one of the globs matches, all without globs. What stands behind an @ need not be in a glob."""
+    found = []
+    for cell in cells:
+        names = {cell.name, re.sub("@[^/]*", "", cell.name)}
+        found.append((cell, {glob for glob in globs for name in names if fnmatch.fnmatchcase(name, glob)}))
+    for glob in globs:
+        if not any(glob in hits for _, hits in found):
+            raise UserError("no cell matches", f"--cells {glob}", "gmembench list cells shows their names")
+    return [cell for cell, hits in found if hits or not globs]
 
 
 def check_trace(trace: Path, cells: Sequence["Cell"], paths: Sequence[Path]) -> None:
@@ -222,6 +249,7 @@ def plan_of(asked: Asked, cells: Sequence["Cell"]) -> dict[str, Any]:
         "tier": asked.tier,
         "--counted": asked.counted,
         "--cells": list(asked.globs),
+        "--axis": asked.axes,
         "--harness": [asked.harness, *asked.pyperf_options],
         "--seed": asked.seed,
         "--path": [str(path) for path in asked.paths],
@@ -241,7 +269,7 @@ def work_of(asked: Asked, cells: Sequence["Cell"]) -> "Work":
     runnable = [cell for cell in cells if cell.reason is None]
     return Work(
         runnable,
-        runnable if asked.globs else tiers.timed(tier, runnable),
+        runnable if asked.selects else tiers.timed(tier, runnable),
         None if asked.counted else tier.effort,
         Request(tier.size, asked.paths, asked.trace, DIGEST),
         asked.seed,

@@ -10,6 +10,8 @@ the fault must find the same page again. A file without a mapping has nothing to
 private and shared entries, which are then zapped together.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, booted, operations
@@ -23,7 +25,7 @@ SPARE_GFNS = 4096
 def build(parameters: Parameters) -> Workload:
     """Boot, then scan and touch window after window."""
     gfns, window, vcpus = (int(parameters[name]) for name in ("gfns", "scan_gfns", "vcpus"))
-    made = booted(gfns, vcpus, int(parameters["range_gfns"]))
+    made = booted(parameters)
     for lap in range(int(parameters["laps"])):
         for first in range(0, gfns, window):
             pages = np.arange(first, min(first + window, gfns))
@@ -33,6 +35,11 @@ def build(parameters: Parameters) -> Workload:
                 operations("access", pages, actor=actor, flags=WRITE),
             ]
     return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1, NODES, spare_gfns=SPARE_GFNS)
+
+
+def unfit_settings(chosen: Mapping[str, str], parameters: Parameters) -> str | None:
+    """vCPUs run on two nodes in turn."""
+    return "two NUMA nodes need an even number of vCPUs" if int(parameters["vcpus"]) % NODES else None
 
 
 SCENARIO = Scenario(
@@ -45,4 +52,10 @@ SCENARIO = Scenario(
     build=build,
     needs=("numa_zap",),
     shared_memory=False,
+    numa="first-touch",
+    fixed={
+        "punch": "no private memory becomes shared here, so nothing is left to free",
+        "numa": "pages are touched from two nodes in turn, and a mapping with a policy is not scanned",
+    },
+    unfit_settings=unfit_settings,
 )

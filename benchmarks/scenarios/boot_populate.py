@@ -13,8 +13,7 @@ from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, booted
 def build(parameters: Parameters) -> Workload:
     """Convert the whole guest to private, then write to every gfn once."""
     gfns, vcpus = int(parameters["gfns"]), int(parameters["vcpus"])
-    made = booted(gfns, vcpus, int(parameters["range_gfns"]))
-    return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1)
+    return Workload(np.concatenate(booted(parameters)), gfns, ((0, gfns),), vcpus, 1)
 
 
 SCENARIO = Scenario(
@@ -26,4 +25,5 @@ SCENARIO = Scenario(
     },
     build=build,
     shared_memory=False,
+    fixed={"punch": "no private memory becomes shared here, so nothing is left to free"},
 )

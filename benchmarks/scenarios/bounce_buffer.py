@@ -11,20 +11,18 @@ Why: this is how a confidential guest does I/O (swiotlb), and the order of punch
 
 import numpy as np
 
-from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, operations
+from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, converted, operations, shared
 from gmembench.core.operations import PRIVATE, WRITE
 
 
-def turn(first: int, gfns: int, order: str, guest: int, vmm: int) -> list[np.ndarray]:
+def turn(first: int, gfns: int, parameters: Parameters, guest: int, vmm: int) -> list[np.ndarray]:
     """One use of the range of `gfns` at `first` by vCPU `guest` and host actor `vmm`."""
     pages = np.arange(first, first + gfns)
-    share = operations("convert", first, actor=vmm, count=gfns)
-    punch = operations("punch", first, actor=vmm, count=gfns)
     return [
-        *((punch, share) if order == "punch-first" else (share, punch)),
+        *shared(first, gfns, parameters, actor=vmm),
         operations("access", pages, actor=guest, flags=WRITE),
         operations("host_access", pages, actor=vmm),
-        operations("convert", first, actor=vmm, count=gfns, flags=PRIVATE),
+        converted(first, gfns, parameters, actor=vmm, flags=PRIVATE),
         operations("access", pages, actor=guest, flags=WRITE),
     ]
 
@@ -40,8 +38,18 @@ def build(parameters: Parameters) -> Workload:
     ]
     for number in range(ranges * laps):
         first = number % ranges * gfns
-        made += turn(first, gfns, str(parameters["order"]), number % vcpus, vcpus)
+        made += turn(first, gfns, parameters, number % vcpus, vcpus)
     return Workload(np.concatenate(made), total, ((0, total),), vcpus, 1)
+
+
+def by_ranges(gfns: int, parameters: Parameters) -> dict[str, int | str]:
+    """The ring is the guest."""
+    return {"ranges": gfns // int(parameters["range_gfns"])}
+
+
+def guest_gfns(parameters: Parameters) -> int:
+    """The ring is the guest."""
+    return int(parameters["ranges"]) * int(parameters["range_gfns"])
 
 
 SCENARIO = Scenario(
@@ -53,5 +61,8 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("convert",),
-    variants={"punch-first": {"order": "punch-first"}, "attributes-first": {"order": "attributes-first"}},
+    guest=by_ranges,
+    guest_gfns=guest_gfns,
+    converted="range_gfns",
+    variants={"punch-first": {"punch": "eager-before"}, "attributes-first": {"punch": "eager-after"}},
 )

@@ -8,9 +8,11 @@ Why: a conversion costs something once and something for each page. Ranges of fo
 small ones are what a guest without a pool of shared buffers does.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, booted, in_turn, operations
+from gmembench.benchmarks.scenario import NONE, Parameters, Scenario, Workload, booted, in_turn, operations
 from gmembench.core.operations import PRIVATE, WRITE
 
 DIVISORS = (512, 64, 8, 1)
@@ -23,16 +25,35 @@ def build(parameters: Parameters) -> Workload:
     turn = np.arange(int(parameters["turns"]))
     vcpu, own = turn % vcpus, turn // vcpus
     size = np.maximum(1, region // np.array(DIVISORS))[own % len(DIVISORS)]
+    granule = int(parameters.get("conversion_gfns", 0))
     regions = gfns // vcpus // region  # of each vCPU
     place = own // len(DIVISORS)  # walks through the vCPU's regions, and inside them
     first = (vcpu * regions + place % regions) * region + place // regions * size % region
+    size = np.full_like(size, granule) if granule else size
+    first = first // size * size
+    convert = operations("convert", first, actor=vcpus + vcpu, count=size)
+    punch = operations("punch", first, actor=vcpus + vcpu, count=size)
+    policy = str(parameters.get("punch", NONE))
+    share = {NONE: (convert,), "eager-before": (punch, convert), "eager-after": (convert, punch)}[policy]
     storm = in_turn(
-        operations("convert", first, actor=vcpus + vcpu, count=size),
+        *share,
         operations("access", first, actor=vcpu, flags=WRITE),
         operations("convert", first, actor=vcpus + vcpu, count=size, flags=PRIVATE),
         operations("access", first, actor=vcpu, flags=WRITE),
     )
-    return Workload(np.concatenate([*booted(gfns, vcpus, region), storm]), gfns, ((0, gfns),), vcpus, vcpus)
+    return Workload(
+        np.concatenate([*booted({**parameters, "conversion_gfns": 0}), storm]), gfns, ((0, gfns),), vcpus, vcpus
+    )
+
+
+def unfit_settings(chosen: Mapping[str, str], parameters: Parameters) -> str | None:
+    """Every vCPU needs a region of its own, and conversions follow each other at places far apart."""
+    vcpus, regions = int(parameters["vcpus"]), int(parameters["gfns"]) // int(parameters["range_gfns"])
+    if vcpus > regions:
+        return f"{vcpus} vCPUs need a region each, and the guest has {regions}"
+    if chosen.get("punch", NONE).startswith("batched"):
+        return "conversions follow each other at places far apart, so no punch can free several at once"
+    return None
 
 
 SCENARIO = Scenario(
@@ -44,4 +65,6 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("convert",),
+    converted="range_gfns",
+    unfit_settings=unfit_settings,
 )

@@ -10,7 +10,7 @@ to free, so the variant `punch` does not apply: it would take the page that was 
 
 import numpy as np
 
-from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, booted, operations
+from gmembench.benchmarks.scenario import NONE, Parameters, Scenario, Workload, booted, operations, shared
 from gmembench.core.operations import WRITE
 from gmembench.core.programs import Design
 
@@ -18,13 +18,11 @@ from gmembench.core.programs import Design
 def build(parameters: Parameters) -> Workload:
     """Boot, then share range after range."""
     gfns, piece, vcpus = (int(parameters[name]) for name in ("gfns", "range_gfns", "vcpus"))
-    made = booted(gfns, vcpus, piece)
+    made = booted({**parameters, "conversion_gfns": 0})
     for number, first in enumerate(range(0, gfns // 4, piece)):
         pages = np.arange(first, first + piece)
-        made.append(operations("convert", first, actor=vcpus, count=piece))
-        if parameters["punch"]:
-            made.append(operations("punch", first, actor=vcpus, count=piece))
         made += [
+            *shared(first, piece, parameters, actor=vcpus),
             operations("access", pages, actor=number % vcpus, flags=WRITE),
             operations("host_access", pages, actor=vcpus, flags=WRITE),
         ]
@@ -33,7 +31,7 @@ def build(parameters: Parameters) -> Workload:
 
 def unfit(design: Design, parameters: Parameters) -> str | None:
     """Punching frees the only page where one page serves private and shared memory."""
-    if parameters["punch"] and (design.one_copy or design.gmem_only):
+    if parameters.get("punch", NONE) != NONE and (design.one_copy or design.gmem_only):
         return f"{design.name} has one page for private and shared memory: a punch would free the page in use"
     return None
 
@@ -47,6 +45,7 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("convert",),
-    variants={"punch": {"punch": 1}, "no-punch": {"punch": 0}},
+    converted="range_gfns",
+    variants={"punch": {"punch": "eager-after"}, "no-punch": {"punch": NONE}},
     unfit=unfit,
 )

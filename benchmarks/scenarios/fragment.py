@@ -9,29 +9,44 @@ whether a region ever becomes huge again depends on the design. A design has hug
 variant touches, or on the other side only: both are worth knowing.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, operations, touched
+from gmembench.benchmarks.scenario import NONE, Parameters, Scenario, Workload, converted, operations, shared, touched
 from gmembench.core.operations import PRIVATE, WRITE
 
 HOLE = 3
 """The page of a region that is converted: neither its first nor its last."""
 
 
+def to(kind: int, first: int, gfns: int, parameters: Parameters, vmm: int) -> list[np.ndarray]:
+    """Pages become private, or shared."""
+    if kind == PRIVATE:
+        return [operations("convert", first, actor=vmm, count=gfns, flags=PRIVATE)]
+    return shared(first, gfns, {**parameters, "conversion_gfns": 0}, actor=vmm)
+
+
 def build(parameters: Parameters) -> Workload:
     """Bring the guest to one kind, then break and mend each region."""
     gfns, region, vcpus = (int(parameters[name]) for name in ("gfns", "range_gfns", "vcpus"))
+    hole = int(parameters.get("conversion_gfns", 0)) or 1
     kind = PRIVATE if parameters["side"] == "private" else 0
-    made = [operations("convert", 0, actor=vcpus, count=gfns, flags=kind), touched(0, gfns, vcpus, region)]
+    made = [converted(0, gfns, {}, actor=vcpus, flags=kind), touched(0, gfns, vcpus, region)]
     for first in range(0, gfns, region):
         used = operations("access", np.arange(first, first + region), actor=first // region % vcpus, flags=WRITE)
-        made += [
-            operations("convert", first + HOLE, actor=vcpus, flags=kind ^ PRIVATE),
-            used,
-            operations("convert", first + HOLE, actor=vcpus, flags=kind),
-            used,
-        ]
+        place = (first + max(HOLE, hole), hole, parameters)
+        made += [*to(kind ^ PRIVATE, *place, vcpus), used, *to(kind, *place, vcpus), used]
     return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1)
+
+
+def unfit_settings(chosen: Mapping[str, str], parameters: Parameters) -> str | None:
+    """What is converted must leave neighbours, and is one conversion."""
+    if int(parameters.get("conversion_gfns", 0)) >= int(parameters["range_gfns"]):
+        return "a part of each region is converted, not all of it: choose less than 2M"
+    if chosen.get("punch", NONE).startswith("batched"):
+        return "one conversion at a time is one batch, so it would be the same as eager"
+    return None
 
 
 SCENARIO = Scenario(
@@ -43,5 +58,7 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("convert",),
+    converted="range_gfns",
+    unfit_settings=unfit_settings,
     variants={"shared": {"side": "shared"}, "private": {"side": "private", "shared_memory": 0}},
 )

@@ -16,9 +16,21 @@ three, so the saving is seen within one design too. Nothing is punched: that is 
 Bounce buffers are backed when they are first used: their memory is part of the price of copying.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, in_turn, operations, touched
+from gmembench.benchmarks.scenario import (
+    NONE,
+    Parameters,
+    Scenario,
+    Workload,
+    converted,
+    in_turn,
+    operations,
+    shared,
+    touched,
+)
 from gmembench.core.operations import PRIVATE, WRITE
 from gmembench.core.programs import Design
 
@@ -35,27 +47,28 @@ def used(pages: np.ndarray, vmm: int) -> np.ndarray:
     )
 
 
-def turn(way: str, buffer: np.ndarray, bounce: np.ndarray, vcpu: int, vmm: int) -> list[np.ndarray]:
+def turn(parameters: Parameters, buffer: np.ndarray, bounce: np.ndarray, vcpu: int, vmm: int) -> list[np.ndarray]:
     """One buffer goes to the VMM and comes back."""
+    way = str(parameters["way"])
     lent = buffer if way == "in-place" else bounce
-    share = operations("convert", lent[0], actor=vmm, count=len(lent))
-    unshare = operations("convert", lent[0], actor=vmm, count=len(lent), flags=PRIVATE)
+    share = shared(int(lent[0]), len(lent), parameters, actor=vmm)
+    unshare = converted(int(lent[0]), len(lent), parameters, actor=vmm, flags=PRIVATE)
     if way == "in-place":
-        return [share, used(lent, vmm), unshare, operations("access", buffer, actor=vcpu)]
+        return [*share, used(lent, vmm), unshare, operations("access", buffer, actor=vcpu)]
     work = [copied(buffer, bounce, vcpu), used(bounce, vmm), copied(bounce, buffer, vcpu)]
-    return work if way == "pool" else [share, *work, unshare]
+    return work if way == "pool" else [*share, *work, unshare]
 
 
 def build(parameters: Parameters) -> Workload:
     """Boot with `buffers` private buffers and as many bounce buffers, then use them in turn."""
     buffers, size, vcpus = (int(parameters[name]) for name in ("buffers", "range_gfns", "vcpus"))
     way, half = str(parameters["way"]), buffers * size
-    made = [operations("convert", 0, actor=vcpus, count=2 * half, flags=PRIVATE), touched(0, half, vcpus, size)]
+    made = [converted(0, 2 * half, {}, actor=vcpus, flags=PRIVATE), touched(0, half, vcpus, size)]
     if way == "pool":
         made.append(operations("convert", half, actor=vcpus, count=half))
     for number in range(buffers * int(parameters["laps"])):
         buffer = np.arange(size) + number % buffers * size
-        made += turn(way, buffer, half + buffer, number % vcpus, vcpus)
+        made += turn(parameters, buffer, half + buffer, number % vcpus, vcpus)
     return Workload(np.concatenate(made), 2 * half, ((0, 2 * half),), vcpus, 1)
 
 
@@ -63,6 +76,26 @@ def unfit(design: Design, parameters: Parameters) -> str | None:
     """Only a conversion that keeps the data can do without copying."""
     if parameters["way"] == "in-place" and not design.one_copy:
         return f"a conversion of {design.name} does not keep the data: private and shared memory are different pages"
+    return None
+
+
+def by_buffers(gfns: int, parameters: Parameters) -> dict[str, int | str]:
+    """Half of the guest is buffers, half bounce buffers."""
+    return {"buffers": gfns // 2 // int(parameters["range_gfns"])}
+
+
+def guest_gfns(parameters: Parameters) -> int:
+    """Half of the guest is buffers, half bounce buffers."""
+    return 2 * int(parameters["buffers"]) * int(parameters["range_gfns"])
+
+
+def unfit_settings(chosen: Mapping[str, str], parameters: Parameters) -> str | None:
+    """A punch would free data that a conversion in place keeps; a pool is shared before it has any pages."""
+    way = str(parameters["way"])
+    if chosen.get("punch", NONE) != NONE and way == "in-place":
+        return "a punch would free the data that converting in place is there to keep"
+    if way == "pool" and {"punch", "conversion"} & chosen.keys():
+        return "a pool is shared once, before it is backed: nothing is converted later, and nothing is there to free"
     return None
 
 
@@ -75,6 +108,10 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("convert", "host_access"),
+    guest=by_buffers,
+    guest_gfns=guest_gfns,
+    converted="range_gfns",
+    unfit_settings=unfit_settings,
     variants={"copy": {"way": "copy"}, "pool": {"way": "pool"}, "in-place": {"way": "in-place"}},
     unfit=unfit,
 )

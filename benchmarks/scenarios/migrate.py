@@ -8,9 +8,11 @@ that owns a page must be asked. `count.result.migrate.*` says how the migrations
 refused one costs.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, operations, touched
+from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, converted, operations, touched
 from gmembench.core.operations import PRIVATE, WRITE
 
 NODES = 2
@@ -22,7 +24,7 @@ def build(parameters: Parameters) -> Workload:
     """Touch the guest, then move it to and fro. vCPUs are an even number: vCPU i runs on node i modulo 2."""
     gfns, piece, vcpus = (int(parameters[name]) for name in ("gfns", "range_gfns", "vcpus"))
     kind = PRIVATE if parameters["side"] == "private" else 0
-    made = [operations("convert", 0, actor=vcpus, count=gfns, flags=kind), touched(0, gfns, vcpus, piece)]
+    made = [converted(0, gfns, parameters, actor=vcpus, flags=kind), touched(0, gfns, vcpus, piece)]
     for lap in range(int(parameters["laps"])):
         for number, first in enumerate(range(0, gfns, piece)):
             node = (number + lap + 1) % NODES  # stripes were touched by vCPUs of alternating nodes
@@ -34,6 +36,11 @@ def build(parameters: Parameters) -> Workload:
     return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1, NODES, spare_gfns=SPARE_GFNS)
 
 
+def unfit_settings(chosen: Mapping[str, str], parameters: Parameters) -> str | None:
+    """vCPUs run on two nodes in turn."""
+    return "two NUMA nodes need an even number of vCPUs" if int(parameters["vcpus"]) % NODES else None
+
+
 SCENARIO = Scenario(
     name="migrate",
     doc=(__doc__ or "").strip(),
@@ -43,5 +50,11 @@ SCENARIO = Scenario(
     },
     build=build,
     needs=("migrate",),
+    numa="first-touch",
+    fixed={
+        "punch": "no private memory becomes shared here, so nothing is left to free",
+        "numa": "pages are moved to and fro between two nodes, whatever a policy says",
+    },
+    unfit_settings=unfit_settings,
     variants={"private": {"side": "private", "shared_memory": 0}, "shared": {"side": "shared"}},
 )

@@ -7,18 +7,18 @@ about confidential VMs.
 
 import numpy as np
 
-from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, booted, operations, touched
+from gmembench.benchmarks.scenario import Parameters, Scenario, Workload, booted, operations, shared, touched
 
 
 def build(parameters: Parameters) -> Workload:
     """Boot, share the first eighth and use it from both sides, then end the VM."""
     gfns, piece, vcpus = (int(parameters[name]) for name in ("gfns", "range_gfns", "vcpus"))
-    shared = gfns // 8
+    part = gfns // 8
     made = [
-        *booted(gfns, vcpus, piece),
-        operations("convert", 0, actor=vcpus, count=shared),
-        touched(0, shared, vcpus, piece),
-        operations("host_access", np.arange(shared), actor=vcpus),
+        *booted(parameters),
+        *shared(0, part, parameters, actor=vcpus),
+        touched(0, part, vcpus, piece),
+        operations("host_access", np.arange(part), actor=vcpus),
         operations("teardown", 0, actor=vcpus, count=gfns),
     ]
     return Workload(np.concatenate(made), gfns, ((0, gfns),), vcpus, 1)

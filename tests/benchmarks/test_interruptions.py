@@ -111,7 +111,7 @@ def test_what_was_killed_is_not_begun_anew(tmp_path: Path) -> None:
 def test_options_that_exclude_each_other(changes: dict[str, Any]) -> None:
     """A mistake on the command line is told before anything is made."""
     given = {"harness": "interleaved", "fast": False, "rigorous": False, "counted": False, "resume": False}
-    rest = {"tier": "quick", "globs": (), "seed": 0, "cell_limit_s": None, "paths": (), "trace": None}
+    rest = {"tier": "quick", "globs": (), "seed": 0, "cell_limit_s": None, "paths": (), "trace": None, "axes": ()}
     with pytest.raises(click.UsageError):
         asked_for({**given, **rest, "output": Path("r.json"), **changes})
     assert asked_for({**given, **rest, "output": Path("r.json")}).pyperf_options == ()

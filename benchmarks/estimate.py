@@ -1,0 +1,112 @@
+"""How long a tier takes and how much memory it needs, before it runs: from what passes took when it was written.
+
+Numbers are of one machine (2 CPUs of a virtual machine, 2026) with compiled kernels. They say whether to wait or to go
+for lunch; the factor between two machines is easily two.
+"""
+
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gmembench.benchmarks import axes, group, matrix
+from gmembench.benchmarks.cells import Cell
+from gmembench.benchmarks.harness import Effort
+
+NS_A_STEP = 2.5
+START_S = 1.3
+"""A process starts, imports and loads kernels."""
+
+SETUP_SHARE = 0.25
+"""Worlds, operations and digests, beside the steps of a pass."""
+
+CELL_S = 0.02
+MADE_S = 0.15
+"""A million operations are made and checked, once for each scenario."""
+
+BYTES_A_PROCESS = 180 << 20
+BYTES_A_GFN = 72
+BYTES_AN_OPERATION = 32
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run takes. `compiling_s` comes on top the first time."""
+
+    cells: int
+    timed_cells: int
+    processes: int
+    seconds: float
+    memory_bytes: int
+
+
+def steps_of(cell: Cell) -> float:
+    """Steps of one pass."""
+    known = matrix.shipped().estimate
+    name, variant, settings = axes.split(cell.scenario)
+    found = known.get(f"{name}:{variant}") or next(
+        (e for key, e in known.items() if key.partition(":")[0] == name), None
+    )
+    million = getattr(found, cell.size) if found else statistics.fmean(getattr(e, cell.size) for e in known.values())
+    return float(million) * 1e6 * _larger(cell, settings)
+
+
+def _larger(cell: Cell, settings: axes.Settings) -> float:
+    """How many times the guest of a setting is larger than that of its size."""
+    guest = axes.gfns_of(dict(settings).get("guest", ""))
+    return guest / _gfns(cell) if guest else 1.0
+
+
+def _gfns(cell: Cell) -> int:
+    return 1 << (20 if cell.size == "full" else 13)
+
+
+def bytes_of(cell: Cell) -> int:
+    """Memory that a cell needs while it runs: its world, its operations, and a copy of them."""
+    known = matrix.shipped().estimate
+    name, variant, settings = axes.split(cell.scenario)
+    found = known.get(f"{name}:{variant}") or known.get(name)
+    million = found.operations if found and cell.size == "full" else 0.1
+    larger = _larger(cell, settings)
+    return int(larger * (_gfns(cell) * BYTES_A_GFN + 2e6 * million * BYTES_AN_OPERATION))
+
+
+def cost(cells: Sequence[Cell], timed: Sequence[Cell], effort: Effort | None) -> Cost:
+    """What a run of applicable cells takes; `effort` None: it only counts."""
+    at_once = min(2, os.cpu_count() or 1)
+    pass_s = {cell.name: (1 + SETUP_SHARE) * NS_A_STEP * 1e-9 * steps_of(cell) for cell in cells}
+    scenarios = {cell.scenario: cell for cell in cells}
+    known = matrix.shipped().estimate
+    made = [known[name].operations for name in scenarios if name in known and scenarios[name].size == "full"]
+    seconds = START_S + (sum(pass_s.values()) + CELL_S * len(cells) + MADE_S * at_once * sum(made)) / at_once
+    processes, memory = 0, max((bytes_of(cell) for cell in cells), default=0) * at_once
+    if effort:
+        groups = {g.name: g for g in group.groups_of(timed)}
+        for name, number in group.share(list(groups.values()), effort.processes, effort.in_all).items():
+            processes += number
+            seconds += number * (START_S + _job_s(groups[name], effort, pass_s))
+            memory = max(
+                memory, sum(_world_bytes(cell) for cell in groups[name].cells) + bytes_of(groups[name].cells[0])
+            )
+    return Cost(len(cells), len(timed) if effort else 0, processes, seconds, memory + at_once * BYTES_A_PROCESS)
+
+
+def _job_s(found: group.Group, effort: Effort, pass_s: dict[str, float]) -> float:
+    rounds = effort.warmups + effort.values
+    return sum(
+        rounds * group.loops_for(round(steps_of(cell)), effort.value_steps) * pass_s[cell.name] for cell in found.cells
+    )
+
+
+def _world_bytes(cell: Cell) -> int:
+    """A copy of the operations without those that a design lacks, in the process that times all designs of a group."""
+    return bytes_of(cell) // 8
+
+
+def text_of(name: str, found: Cost) -> str:
+    """The estimate in a sentence."""
+    minutes = f"{found.seconds / 60:.0f} min" if found.seconds >= 90 else f"{found.seconds:.0f} s"
+    timing = f", {found.processes} processes time {found.timed_cells} of them" if found.processes else ""
+    return (
+        f"{name}: {found.cells} cells counted{timing}: about {minutes}, {found.memory_bytes / 2**30:.1f} GiB of memory"
+    )
