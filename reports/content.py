@@ -96,6 +96,7 @@ def content(inputs: Inputs, drawn: Sequence[Drawn], failures: Sequence[Pictured]
         "designs": results.designs,
         "samples": {name: _sample(design) for name, design in results.cast.items()},
         "numbers": numbers,
+        "firsts": {str(row.design): str(row.Index) for row in reversed(list(results.cells[["design"]].itertuples()))},
         "cells": len(results.cells),
         "measured": results.measured,
         "findings": findings.findings(results),

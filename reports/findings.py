@@ -14,10 +14,11 @@ _GROUP = ["scenario", "hardware", "page_size"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence, and whether its numbers are counted or measured."""
+    """One sentence, whether its numbers are counted or measured, and the cells that they are from."""
 
     kind: str
     sentence: str
+    cells: tuple[str, ...] = ()
 
 
 def findings(results: Results) -> list[Finding]:
@@ -53,7 +54,7 @@ def _faults(results: Results) -> Finding | None:
     texts = [formatting.ratio(value) for value in steps]
     first = f"{cells['design'].iloc[0]} takes {texts[0]} steps a fault"
     others = [f"{design} {text}" for design, text in zip(cells["design"].iloc[1:], texts[1:], strict=True)]
-    return Finding("counted", f"{formatting.listing([first, *others])} ({_place(cells)}).")
+    return Finding("counted", f"{formatting.listing([first, *others])} ({_place(cells)}).", tuple(cells.index))
 
 
 def _conversions(results: Results) -> Finding | None:
@@ -67,7 +68,8 @@ def _conversions(results: Results) -> Finding | None:
         pages = cell["converted_gfns"]
         length = "" if formatting.absent(pages) else f" of {formatting.ratio(pages / cell['conversions'])} pages"
         parts.append(f"{cell['design']} takes on average {steps} steps a conversion{length}")
-    return Finding("counted", f"{formatting.listing(parts)} ({_place(cells)}).{_without(results)}")
+    sentence = f"{formatting.listing(parts)} ({_place(cells)}).{_without(results)}"
+    return Finding("counted", sentence, tuple(cells.index))
 
 
 def _without(results: Results) -> str:
@@ -91,7 +93,8 @@ def _touchpoints(results: Results) -> Finding | None:
             counts = [f"{s.beyond if beyond else s.static} on the {path} path" for path, s in own.items()]
             parts.append(f"{design} {formatting.listing(counts)}")
     than = f" beyond those of {touchpoints.BASELINE}" if beyond else ""
-    return Finding("counted", f"Touchpoints in KVM's own code{than}: {'; '.join(parts)}.")
+    first = results.cells.reset_index().drop_duplicates("design")["cell"]
+    return Finding("counted", f"Touchpoints in KVM's own code{than}: {'; '.join(parts)}.", tuple(first))
 
 
 def _held_twice(results: Results) -> Finding | None:
@@ -101,12 +104,13 @@ def _held_twice(results: Results) -> Finding | None:
     peak = _first_largest(cells, "double_backed_pages_peak")
     pages, guest = peak["double_backed_pages_peak"], peak["gfns"]
     if pages == 0:
-        return Finding("counted", "No cell ever holds a page of the guest twice.")
+        return Finding("counted", "No cell ever holds a page of the guest twice.", tuple(cells.index))
     share = "" if formatting.absent(guest) or not guest else f", {formatting.percent(pages / guest)} of the guest"
     return Finding(
         "counted",
         "The most memory held twice (a private and a shared copy at once) is "
         f"{formatting.size(pages)} MiB{share}: {_cell(peak)}.{_never_twice(cells, peak)}",
+        (str(peak.name),),
     )
 
 
@@ -135,7 +139,7 @@ def _retries(results: Results) -> Finding | None:
     most = _first_largest(cells, "retries")
     faults = formatting.plural(int(cells["retries"].sum()), "fault")
     sentence = f"{faults} met an invalidation and ran again, in one cell up to {formatting.count(most['retries'])}"
-    return Finding("counted", f"{sentence} ({_cell(most)}).")
+    return Finding("counted", f"{sentence} ({_cell(most)}).", tuple(cells.index))
 
 
 PROCESSES_TO_COMPARE = 5
@@ -153,7 +157,8 @@ def _time(results: Results) -> Finding | None:
     caution = (
         f" With {fewest} processes a cell, time does not rank the designs." if fewest < PROCESSES_TO_COMPARE else ""
     )
-    return Finding("measured", f"{sentence} {formatting.listing(parts)} ({_place(cells)}).{caution}")
+    told = f"{sentence} {formatting.listing(parts)} ({_place(cells)}).{caution}"
+    return Finding("measured", told, tuple(cells.index))
 
 
 def _spread(time: Distribution) -> str:
@@ -169,5 +174,5 @@ def _agreement(results: Results) -> Finding | None:
             given = "" if inputs is None else f", with {formatting.percent(inputs)} of the changes given as input"
             design = figures.get("design", "the model")
             sentence = f"Against the kernel trace {verdict.trace} the page-table changes of {design} agree to"
-            return Finding("counted", f"{sentence} {formatting.percent(agreement)}{given}.")
+            return Finding("counted", f"{sentence} {formatting.percent(agreement)}{given}.", (verdict.cell,))
     return None

@@ -30,6 +30,7 @@ def draw(results: Results) -> Canvas | None:
     canvas = Canvas(right + max(over, 0) + 8, top + _LINE * (len(lines) + 1) + 10)
     _heads(canvas, results, designs, top)
     largest = int(counts.max())
+    first = dict(zip(rows["design"][::-1], rows["cell"][::-1], strict=True))
     for number, (place, nature) in enumerate(lines):
         y = top + _LINE * (number + 0.5)
         if nature is None:
@@ -39,7 +40,9 @@ def draw(results: Results) -> Canvas | None:
         canvas.text(14, y, nature, size=11)
         for column, design in enumerate(designs):
             count = int(counts.get((place, nature, design), 0))
-            _field(canvas, results.cast[design].variable, _LEFT + _COLUMN * column, y, count, largest)
+            x = _LEFT + _COLUMN * column
+            with canvas.hover(f"{design}: {count} touchpoints, {place}, {nature} (counted)", first[design]):
+                _field(canvas, results.cast[design].variable, x, y, count, largest)
     _totals(canvas, rows, designs, top + _LINE * (len(lines) + 0.6))
     return canvas
 

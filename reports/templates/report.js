@@ -56,6 +56,7 @@
   document.addEventListener("click", (event) => {
     const owner = pointed(event);
     if (!owner || !panel || event.target.closest("a, summary")) return;
+    if (owner.className === "source") { showSource(owner.dataset.c, owner.closest("li").querySelector("span:not(.kind)").firstChild.textContent.trim()); return; }
     const cell = event.target.closest("td, th");
     const head = cell && headOf(cell);
     const said = one(":scope > title", event.target.closest("g") || owner)?.textContent || cell?.dataset.told || (cell && `${head ? head.dataset.name || plain(head) : ""}: ${plain(cell)}`);

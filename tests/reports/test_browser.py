@@ -244,6 +244,9 @@ def test_a_number_tells_where_it_is_from(reader: Reader) -> None:
     assert "steps per fault" in panel.text
     assert "trace/legacy-vma/none/4K" in panel.text
     reader.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    reader.one(".findings summary").click()
+    reader.one(".findings button").send_keys(Keys.ENTER)
+    assert "steps a fault" in panel.text
     head = reader.one("#cells-table tbody th button")
     head.send_keys(Keys.ENTER)
     assert panel.is_displayed()

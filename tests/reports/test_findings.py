@@ -57,3 +57,11 @@ def test_results_without_counters_give_no_findings(result_file: ResultFile) -> N
                 del metadata[key]
 
     assert sentences(result_file(kind="counted", change=strip)) == ""
+
+
+def test_every_finding_names_cells_of_the_file(result_file: ResultFile) -> None:
+    """Each sentence with a number can be traced to cells, which are those of its scenario."""
+    results = load_results([result_file()])
+    for found in findings(results):
+        assert found.cells
+        assert set(found.cells) <= set(results.cells.index)
