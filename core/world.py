@@ -262,6 +262,15 @@ ARRAYS = {
     "consumers": CONSUMER,
 }
 
+PFN_FIELDS = (
+    *("frames.spte.pfn", "frames.hpfn", "cache.pfn", "septs.pfn", "consumers.pfn"),
+    *("actors.pfn", "actors.old_pfn", "actors.target", "tlbs.pfn"),
+)
+"""Fields that hold a pfn, or 0. `frames.hpfn` holds something else while the entry is one of swap."""
+
+PFN_CHAINS = ("header.free_page", "header.free_huge", "header.free_gigantic", "actors.gathered")
+"""Fields that hold the first pfn of a chain of pages: `index` of each is the next one, and the last one has 0."""
+
 HEADER = np.dtype(
     [(f"{name}_{part}", "i8") for name in ARRAYS for part in ("at", "n")]
     + [

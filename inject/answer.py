@@ -132,6 +132,7 @@ def claim_exhaustive(question: Question, e: Exploration) -> str:
         BOUND: f"Stopped at the bound of {e.stopped} after {counted}: no violation in them. {rest}",
     }[e.verdict]
     reductions = f"Reductions: {', '.join(e.reductions) or 'none'}."
+    reductions += "".join(f" Not {name}: {why}." for name, why in e.not_made.items())
     chance = (
         f"States are told apart by {FINGERPRINT_BITS}-bit fingerprints: a state was left out with a probability "
         f"of about {omission(e.states)} (n^2/2^65)."

@@ -1,10 +1,11 @@
 """The exhaustive driver: every reachable state of an instance, or the shortest way to a state that must not be."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gmembench.core.drivers.canonical import Canonical
 from gmembench.core.drivers.fingerprints import (
     BUCKET,
     aligned_words,
@@ -37,7 +38,6 @@ from gmembench.core.drivers.search import (
     search_on,
 )
 from gmembench.core.drivers.stepper import Stepper
-from gmembench.core.drivers.symmetry import Symmetry
 from gmembench.core.invariant import WHENS
 from gmembench.core.jit import kernel
 from gmembench.core.judges import SHIPPED, Violation, violation_of
@@ -76,7 +76,8 @@ class Exploration:
     violation. `moves`: more than `transitions` where rows went on alone. `table_bytes`: of the visited set;
     `other_bytes`: all else, which is waiting states, links and edges. `peak_bytes`: most that was used at once, old
     arrays while new ones grow. `complete`: stopped with all states visited, and only LIVE not judged. `seen`: watched
-    state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken.
+    state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken. `not_made`: reduction that
+    was asked for -> why it does not apply.
     """
 
     verdict: str
@@ -95,6 +96,7 @@ class Exploration:
     complete: bool = False
     seen: dict[str, bool] = field(default_factory=dict)
     taken: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    not_made: dict[str, str] = field(default_factory=dict)
 
 
 @kernel
@@ -125,12 +127,9 @@ def _first_fingerprint(buffer: np.ndarray, at: int, keys: np.ndarray, table: np.
     return find_or_insert(table, fingerprint(small_head(buffer), at, keys))
 
 
-REDUCTIONS = ("order", "vcpus")
+REDUCTIONS = ("order", "vcpus", "pages")
 """Names of the reductions. "order": partial order, by what rows read and write. "vcpus": symmetry of actors that do the
-same, vCPUs and host threads."""
-
-
-NO_TWINS = np.zeros((0, 2), np.int64)
+same, vCPUs and host threads. "pages": symmetry of pages, which are told apart only by number."""
 
 
 def _doubled(array: np.ndarray) -> np.ndarray:
@@ -169,6 +168,8 @@ class Explorer:
         _settle_first(buffer, p.seq_live, p.keep, p.neutral)
         self.search[0]["when"], self.search[0]["found"] = judge_first(p)
         self.search[0]["failed_choice"] = -1
+        self.canonical = Canonical(p, vcpus="vcpus" in reductions, pages="pages" in reductions)
+        self.canonical.sort(buffer)
         self.batch = max(BATCH, p.most_moves)
         self.work = self._work(buffer, self.batch + 1)
         self.table = empty_table(max(FEWEST_BUCKETS, int(expected / MOST_FULL) // BUCKET + 1))
@@ -183,8 +184,6 @@ class Explorer:
         self.reductions = reductions
         self.order = PartialOrder(p)
         self.partial = int("order" in reductions and self.order.applies)
-        self.symmetry = Symmetry(p)
-        self.symmetric = "vcpus" in reductions and self.symmetry.applies
         self.prints = np.zeros(self.batch, np.uint64)
         self.later = np.zeros(self.batch, np.int64)
         _first_fingerprint(buffer, SMALL.state_at, self.keys, self.table)
@@ -297,10 +296,17 @@ class Explorer:
                 self.order.future,
                 self.order.rest,
                 self.order.alone_rows,
-                self.symmetry.twins if self.symmetric else NO_TWINS,
-                self.symmetry.begins,
-                self.symmetry.compared,
-                self.symmetry.was,
+                self.canonical.twins,
+                self.canonical.symmetry.begins,
+                self.canonical.symmetry.compared,
+                self.canonical.symmetry.was,
+                int(self.canonical.paged),
+                self.canonical.pages.apart,
+                self.canonical.pages.fields,
+                self.canonical.pages.blocks,
+                self.canonical.pages.naming,
+                self.canonical.pages.touched,
+                self.canonical.pages.spare,
                 SMALL.state_at,
                 int(p.instance.timer),
                 self.partial,
@@ -376,7 +382,7 @@ class Explorer:
             path.append(int(self.choices[state]))
             state = int(self.parents[state])
         path.reverse()
-        if self.partial or self.symmetric:
+        if self.partial or self.canonical.symmetric:
             path = self._in_full(path)
         return tuple((c >> CHOICE_SHIFT, c & KIND_MASK) for c in path)
 
@@ -386,15 +392,15 @@ class Explorer:
         The search's own states are made once more. `names`: by number there, which actor it is in the instance.
         """
         stepper, found = Stepper.of(self.prepared.instance), list[int]()
-        names = np.arange(self.prepared.actors)
+        names = self.canonical.sort(stepper.world.buffer)
         for choice in path:
             stepper.take(choice >> CHOICE_SHIFT, choice & KIND_MASK)
             found.append(int(names[choice >> CHOICE_SHIFT]) << CHOICE_SHIFT | choice & KIND_MASK)
             while self.partial and stepper.violation is None and (number := self._next_alone(stepper)) >= 0:
                 stepper.take(number)
                 found.append(int(names[number]) << CHOICE_SHIFT)
-            if self.symmetric:
-                names = names[self.symmetry.sort(stepper.world.buffer)]
+            if self.canonical.symmetric:
+                names = names[self.canonical.sort(stepper.world.buffer)]
         return found
 
     def _next_alone(self, stepper: Stepper) -> int:
@@ -406,25 +412,36 @@ class Explorer:
             )
         )
 
-    def _violation(self) -> Violation:
+    def _violation(self, choices: tuple[Choice, ...]) -> Violation:
+        """What does not hold. Told by a stepper where the search has other names for actors and pages."""
         s = self.search[0]
         if s["when"] == STUCK_STATE:
             return self.prepared.instance.panel.stuck()
-        return violation_of(SHIPPED, WHENS[s["when"]], int(s["found"]))
+        found = violation_of(SHIPPED, WHENS[s["when"]], int(s["found"]))
+        if self.canonical.symmetric or self.canonical.paged:
+            stepper = Stepper.of(self.prepared.instance)
+            for choice in choices:
+                stepper.take(*choice)
+            if stepper.violation is not None and stepper.violation.invariant == found.invariant:
+                found = replace(stepper.violation, trail=())
+        return found
 
     def _result(self, verdict: str, seconds: float, stopped: str = "") -> Exploration:
         s, failed, p = self.search[0], verdict == "violation", self.prepared
+        used = (self.partial, self.canonical.symmetric, self.canonical.paged)
+        why = (self.order.why_not, self.canonical.symmetry.why_not, self.canonical.pages.why_not)
+        choices = self._path() if failed else ()
         p.watches.note_taken(p.taken)
         return Exploration(
             verdict,
-            self._violation() if failed else None,
-            self._path() if failed else (),
+            self._violation(choices) if failed else None,
+            choices,
             int(s["states"]),
             int(s["transitions"]),
             int(s["moves"]),
             seconds,
             int(s["finished"]),
-            tuple(name for name, used in zip(REDUCTIONS, (self.partial, self.symmetric), strict=True) if used),
+            tuple(name for name, applies in zip(REDUCTIONS, used, strict=True) if applies),
             stopped,
             self.table.nbytes,
             self.other_bytes,
@@ -432,6 +449,7 @@ class Explorer:
             self.complete,
             p.watches.names_seen,
             p.taken,
+            {name: told for name, told in zip(REDUCTIONS, why, strict=True) if told and name in self.reductions},
         )
 
 

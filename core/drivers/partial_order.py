@@ -27,13 +27,13 @@ class PartialOrder:
     `reads`, `writes`: u8 by row. `holds`: by row, index of the set of locks that its actor holds. `future`: u8 (2,
     lockset, row + 2): what an actor before a row may yet read and write; before the last, what leaving the guest does;
     the last, IDLE, is empty. `rest`: u8 (2, lockset, operation + 1): the same from the beginning of an operation to the
-    end of its script. `alone_rows`: u1 (actor, row), whether the row may go first alone. `applies`: False where events
-    make the rows of different actors depend on one another.
+    end of its script. `alone_rows`: u1 (actor, row), whether the row may go first alone. `why_not`: why none may; "" if
+    some may: events make the rows of different actors depend on one another.
     """
 
     def __init__(self, prepared: Prepared) -> None:
         instance, self.prepared = prepared.instance, prepared
-        self.applies = not instance.forces and not instance.gates
+        self.why_not = "rows of different actors depend on events" if instance.forces or instance.gates else ""
         masks = masks_of(
             prepared.code, instance.geometry, programs=prepared.programs, invariants=instance.panel.invariants
         )
@@ -46,6 +46,11 @@ class PartialOrder:
         self.rest = self._rest(both)
         told = (prepared.judged != 0) | (prepared.flags[1:] & MAY_YIELD != 0) | (masks.waits != 0) | self._waits()
         self.alone_rows = np.array([self._without_loops(~(told | shown)) for shown in self._shown()], np.uint8)
+
+    @property
+    def applies(self) -> bool:
+        """Whether rows may go first alone."""
+        return not self.why_not
 
     def _rest(self, both: np.ndarray) -> np.ndarray:
         p = self.prepared

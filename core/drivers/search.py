@@ -6,6 +6,7 @@ the processor fetches the buckets of the table meanwhile. States are told apart 
 
 import numpy as np
 
+from gmembench.core.drivers.canonical import make_canonical
 from gmembench.core.drivers.fingerprints import FULL, bucket_of, find_beyond, find_in_line, fingerprint
 from gmembench.core.drivers.instance import IDLE, STEP
 from gmembench.core.drivers.moves import (
@@ -23,7 +24,7 @@ from gmembench.core.drivers.moves import (
     settle,
     settle_counts,
 )
-from gmembench.core.drivers.symmetry import sort_actors
+from gmembench.core.drivers.pages import pages_touched
 from gmembench.core.drivers.watching import some_unseen, watch
 from gmembench.core.jit import LANES, OUTCOME_BITS, copy_words, inlined_part, item, lean_kernel, prefetch_item, put_item
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
@@ -55,8 +56,9 @@ SEARCH = np.dtype(
 )
 """Where a search is, and what it found."""
 
-MADE_STATE, MADE_CHOICE, MADE_ROW = range(3)
-"""What is kept of a successor: the number of the state it came from, the choice, and the row that ran or -1."""
+MADE_STATE, MADE_CHOICE, MADE_ROW, MADE_FROM = range(4)
+"""What is kept of a successor: the number of the state it came from, the choice, the row that ran or -1, and where the
+state that it came from lies among those that wait."""
 
 MADE_ITEMS = 4
 
@@ -276,6 +278,13 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
     begins: np.ndarray,
     compared: np.ndarray,
     was: np.ndarray,
+    paged: int,
+    apart: int,
+    fields: np.ndarray,
+    blocks: np.ndarray,
+    naming: np.ndarray,
+    touched: np.ndarray,
+    spare: np.ndarray,
     state_at: int,
     timer: int,
     partial: int,
@@ -330,6 +339,7 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
                 put_item(made, MADE_ITEMS * count, origin)
                 put_item(made, MADE_ITEMS * count + MADE_CHOICE, choice)
                 put_item(made, MADE_ITEMS * count + MADE_ROW, went >> OUTCOME_BITS)
+                put_item(made, MADE_ITEMS * count + MADE_FROM, at * words)
                 count += 1
             if count == before:
                 if all_done(w, ends, gate_of):
@@ -376,7 +386,24 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
                 if s["found"] != 0:
                     note_failure(s, item(made, MADE_ITEMS * j), choice)
                     return FAILED
-            sort_actors(v, twins, begins, compared, was)
+            begin = item(made, MADE_ITEMS * j + MADE_FROM)
+            state = j * world_words + at_word
+            if len(twins) > 0 or (paged != 0 and pages_touched(work_words, state, waiting, begin, touched)):
+                make_canonical(
+                    v,
+                    work,
+                    j * world_bytes,
+                    twins,
+                    begins,
+                    compared,
+                    was,
+                    paged,
+                    apart,
+                    fields,
+                    blocks,
+                    naming,
+                    spare,
+                )
         for j in range(count):
             told = fingerprint(small_head_at(work, j * world_bytes), state_at, keys)
             put_item(prints, j, told)

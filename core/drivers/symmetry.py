@@ -11,11 +11,12 @@ from itertools import combinations
 import numpy as np
 
 from gmembench.core.drivers.instance import Instance
+from gmembench.core.drivers.pages import NAMES, PAGES
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.jit import inlined_part, kernel, load_word, store_word
 from gmembench.core.operations import PROGRAM_NUMBER
 from gmembench.core.views import Record
-from gmembench.core.world import CONSUMER_NONE, actor, consumer, file, page, small_head, tlb
+from gmembench.core.world import CONSUMER_NONE, PFN_CHAINS, PFN_FIELDS, actor, consumer, file, page, small_head, tlb
 
 HEADER_HOLDERS = (
     "mmu_writer",
@@ -35,6 +36,9 @@ HOLDERS = (
     *(f"pages.{name}" for name in PAGE_HOLDERS),
 )
 """Fields that hold the number of an actor + 1. `consumers.actor` holds the number itself."""
+
+BY_NAME = tuple(path.removeprefix("actors.") for path in (*PFN_FIELDS, *PFN_CHAINS) if path.startswith("actors."))
+"""Fields of an actor's record that hold a page, which `compare_pages` tells by its name."""
 
 OF_SCRIPT = ("number", "next")
 """Fields of an actor's record that are compared by other means, or not at all."""
@@ -62,8 +66,11 @@ def earlier(found: int, held: int, i: int, j: int) -> int:
 
 
 @inlined_part
-def first_holder(w: Record, i: int, j: int) -> int:
-    """Which of two numbers of actors + 1 stands in the first field that holds one of them; 0 if none does."""
+def first_holder(w: Record, i: int, j: int, naming: np.ndarray) -> int:
+    """Which of two numbers of actors + 1 stands in the first field that holds one of them; 0 if none does.
+
+    Pages come by their names; those that have none yet are left out.
+    """
     found = earlier(0, w["mmu_writer"], i, j)
     found = earlier(found, w["slots_lock"], i, j)
     found = earlier(found, w["slots_arch_lock"], i, j)
@@ -75,8 +82,8 @@ def first_holder(w: Record, i: int, j: int) -> int:
     for k in range(w["files_n"]):
         found = earlier(found, file(w, k)["inval_writer"], i, j)
         found = earlier(found, file(w, k)["inode_lock"], i, j)
-    for k in range(w["pages_n"]):
-        found = earlier(found, page(w, k)["lock"], i, j)
+    for name in range(1, naming.shape[1]):
+        found = earlier(found, page(w, naming[PAGES, name])["lock"], i, j)
     for k in range(w["consumers_n"]):
         c = consumer(w, k)
         if c["kind"] != CONSUMER_NONE:
@@ -109,8 +116,31 @@ def rename_holders(w: Record, i: int, j: int) -> None:
 
 
 @inlined_part
-def comes_first(w: Record, i: int, j: int, begins: np.ndarray, compared: np.ndarray) -> bool:
-    """Whether actor j must stand before actor i. False if they cannot be told apart."""
+def differing(differs: int, here: int, there: int, naming: np.ndarray) -> int:
+    """What told two actors apart before, if something did; else the difference of the names of two pages."""
+    return differs if differs != 0 else naming[NAMES, here] - naming[NAMES, there]
+
+
+@inlined_part
+def compare_pages(w: Record, i: int, j: int, naming: np.ndarray) -> int:
+    """Below 0 if actor i comes first by the names of the pages that it refers to, above 0 if actor j does."""
+    a, b = actor(w, i), actor(w, j)
+    differs = differing(0, a["pfn"], b["pfn"], naming)
+    differs = differing(differs, a["old_pfn"], b["old_pfn"], naming)
+    differs = differing(differs, a["target"], b["target"], naming)
+    differs = differing(differs, a["gathered"], b["gathered"], naming)
+    entries = w["tlb_mask"] + 1
+    for k in range(entries):
+        differs = differing(differs, tlb(w, i * entries + k)["pfn"], tlb(w, j * entries + k)["pfn"], naming)
+    return differs
+
+
+@inlined_part
+def comes_first(w: Record, i: int, j: int, begins: np.ndarray, compared: np.ndarray, naming: np.ndarray) -> bool:
+    """Whether actor j must stand before actor i. False if they cannot be told apart.
+
+    `naming`: names of the pages, as pages.py has them; each its own number where pages are not renamed.
+    """
     a, b = actor(w, i), actor(w, j)
     for word in range(len(compared)):
         here, there = load_word(a, 8 * word) & compared[word], load_word(b, 8 * word) & compared[word]
@@ -124,11 +154,12 @@ def comes_first(w: Record, i: int, j: int, begins: np.ndarray, compared: np.ndar
         s, t = tlb(w, i * entries + k), tlb(w, j * entries + k)
         if s["gfn"] != t["gfn"]:
             return t["gfn"] < s["gfn"]
-        if s["pfn"] != t["pfn"]:
-            return t["pfn"] < s["pfn"]
         if s["generation"] != t["generation"]:
             return t["generation"] < s["generation"]
-    return first_holder(w, i + 1, j + 1) == j + 1
+    differs = compare_pages(w, i, j, naming)
+    if differs != 0:
+        return differs > 0
+    return first_holder(w, i + 1, j + 1, naming) == j + 1
 
 
 @inlined_part
@@ -154,20 +185,17 @@ def exchange(w: Record, i: int, j: int, begins: np.ndarray, words: int) -> None:
 
 
 @inlined_part
-def sort_actors(w: Record, twins: np.ndarray, begins: np.ndarray, compared: np.ndarray, was: np.ndarray) -> None:
+def sort_actors(
+    w: Record, twins: np.ndarray, begins: np.ndarray, compared: np.ndarray, was: np.ndarray, naming: np.ndarray
+) -> None:
     """Bring actors that may be exchanged into order. `was`, i8: which actor each had been, exchanged with them."""
     for k in range(len(twins)):
         i, j = twins[k, 0], twins[k, 1]
-        if comes_first(w, i, j, begins, compared):
+        if comes_first(w, i, j, begins, compared, naming):
             exchange(w, i, j, begins, len(compared))
             kept = was[i]
             was[i] = was[j]
             was[j] = kept
-
-
-@kernel
-def _sort(buffer: np.ndarray, twins: np.ndarray, begins: np.ndarray, compared: np.ndarray, was: np.ndarray) -> None:
-    sort_actors(small_head(buffer), twins, begins, compared, was)
 
 
 @kernel
@@ -203,13 +231,18 @@ class Symmetry:
         actors = prepared.world.arrays["actors"]
         self.begins = np.concatenate([[0], prepared.ends[:-1]]).astype(np.int64)
         bytes_compared = np.full(actors.dtype.itemsize, 0xFF, np.uint8)
-        for name in OF_SCRIPT:
+        for name in (*OF_SCRIPT, *BY_NAME):
             bytes_compared[actors.dtype.fields[name][1]] = 0  # type: ignore[index]
         self.compared = bytes_compared.view(np.uint64)
         self.was = np.arange(len(actors))
         named = names_actors(prepared.instance) or PROGRAM_NUMBER["vmsa_load"] in prepared.programs
         pairs = [] if named else [pair for pair in combinations(range(len(actors)), 2) if self._twins(*pair)]
         self.twins = np.array(pairs, np.int64).reshape(-1, 2)
+
+    @property
+    def why_not(self) -> str:
+        """Why nobody may be exchanged; "" if somebody may."""
+        return "" if self.applies else "no two actors may be exchanged"
 
     @property
     def applies(self) -> bool:
@@ -234,12 +267,6 @@ class Symmetry:
             and p.gate_of[i] == p.gate_of[j] == -1
             and all(_alike(mask, i, j) for mask in masks)
         )
-
-    def sort(self, buffer: np.ndarray) -> np.ndarray:
-        """Bring a small world to its canonical form. Returns by actor, which one it had been."""
-        self.was[:] = np.arange(len(self.was))
-        _sort(buffer, self.twins, self.begins, self.compared, self.was)
-        return self.was.copy()
 
     def exchange(self, buffer: np.ndarray, i: int, j: int) -> None:
         """Exchange two actors of a small world."""

@@ -38,6 +38,7 @@ def take_page(w: Record, order: int) -> int:
     p["flags"] = 0
     p["order"] = order
     p["lock"] = 0
+    p["index"] = 0  # no longer the next page
     return pfn
 
 

@@ -114,6 +114,7 @@ def free_page(w: Record, a: Record, r: Record) -> int:
         return NEXT
     p = page(w, pfn)
     a["gathered"] = p["index"]
+    p["index"] = 0
     if p["flags"] & PG_GUEST:
         account_private(w, -1)
     else:
