@@ -111,27 +111,35 @@ def test_a_gate_that_measured_nothing_fails() -> None:
     assert "nothing to compare with" in outcome(first)
 
 
-def test_a_slowdown_of_five_percent_is_found_by_ten_processes() -> None:
-    """Of 36 cells, each with 10 processes, exactly those that became 5 % slower or faster are told."""
+STANDARD = [f"scenario{i}/design{j}/none/4K" for i in range(11) for j in range(9)]
+"""As many cells as a standard run times, each in STANDARD_PROCESSES worker processes."""
+
+STANDARD_PROCESSES = 8
+
+
+def test_a_standard_run_finds_a_slowdown_of_five_percent() -> None:
+    """One design is 5 % slower: it is told in nearly all of its cells, and no other design is."""
     chance = random.Random(4)
-    cells = [f"cell{i}" for i in range(36)]
-    planted = {"cell3": 1.05, "cell20": 1.05, "cell30": 0.94}
-    found = compare([timed_run(chance, cells)], timed_run(chance, cells, slower=planted), Rules())
-    told = {cell: verdict for cell, verdict in verdicts(found).items() if verdict in {"slower", "faster"}}
-    assert told == {"cell3": "slower", "cell20": "slower", "cell30": "faster"}
+    planted = {cell: 1.05 for cell in STANDARD if "/design3/" in cell}
+    base = timed_run(chance, STANDARD, STANDARD_PROCESSES)
+    found = compare([base], timed_run(chance, STANDARD, STANDARD_PROCESSES, planted), Rules())
+    told = {cell for cell, verdict in verdicts(found).items() if verdict in {"slower", "faster"}}
+    assert told <= set(planted)
+    assert len(told) >= 0.8 * len(planted)
     assert not found.passed
 
 
-def test_equal_runs_are_seldom_told_apart() -> None:
-    """Of 40 comparisons of two standard runs of the same code, at most 5 % report a regression."""
+def test_equal_standard_runs_are_seldom_told_apart() -> None:
+    """Of 30 comparisons of two standard runs of the same code, at most 5 % report a regression.
+
+    With no least difference: what is left is the test and its correction, at their most nervous.
+    """
     chance = random.Random(8)
-    cells = [f"cell{i}" for i in range(24)]
-    # With no least effect: what is left is the test and its correction, at its most nervous.
-    rules = Rules(threshold=0)
-    alarms = sum(
-        not compare([timed_run(chance, cells)], timed_run(chance, cells), rules).passed for _ in range(40)
-    )  # fmt: skip
-    assert alarms <= 2
+    alarms = 0
+    for _ in range(30):
+        base, new = (timed_run(chance, STANDARD, STANDARD_PROCESSES) for _ in range(2))
+        alarms += not compare([base], new, Rules(threshold=0)).passed
+    assert alarms <= 1
 
 
 def test_few_processes_cannot_decide_and_say_how_many_would() -> None:
