@@ -14,7 +14,7 @@ import numpy as np
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.jit import inlined_part
-from gmembench.core.views import Record
+from gmembench.core.views import Record, Word
 from gmembench.core.world import (
     HPTE_STATE,
     HPTE_SWAP,
@@ -87,7 +87,7 @@ def keep_fresh_names(w: Record, blocks: np.ndarray, naming: np.ndarray) -> None:
 
 
 @inlined_part
-def name_chain(buffer: np.ndarray, pages: int, pfn: int, kind: int, blocks: np.ndarray, naming: np.ndarray) -> bool:
+def name_chain(buffer: np.ndarray, pages: int, pfn: Word, kind: int, blocks: np.ndarray, naming: np.ndarray) -> bool:
     """Name the pages of a chain. False if it is none: something that was freed too early was written to."""
     while pfn != 0 and pfn < blocks.shape[1] and naming[CHAINED, pfn] == 0:
         at = pages + pfn * PAGE_BYTES
@@ -119,7 +119,7 @@ def name_fields(
 ) -> bool:
     """Name the pages that a stretch of `fields` refers to. False if one holds no pfn."""
     for i in range(begin, end):
-        pfn = np.int64(buffer[base + fields[i, FIELD]])
+        pfn: Word = np.int64(buffer[base + fields[i, FIELD]])
         if pfn != 0 and holds_pfn(buffer, base, fields, i):
             if pfn >= blocks.shape[1]:
                 return False
