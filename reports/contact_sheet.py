@@ -34,7 +34,7 @@ def png(figures: Sequence[tuple[str, bytes]]) -> bytes:
     left_out = f", {len(figures) - MOST} more in the folder figures" if len(figures) > MOST else ""
     pen.text((MARGIN, size[1] - TITLE), f"{len(shown)} figures{left_out}", fill=theme.MUTED, font=font)
     buffer = io.BytesIO()
-    sheet.quantize(128, dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=6)
+    sheet.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from gmembench.reports import conformance, formatting, touchpoints
 from gmembench.reports.loading import Results
 from gmembench.reports.measured import Distribution, distributions
+from gmembench.reports.once import once
 
 _GROUP = ["scenario", "hardware", "page_size"]
 
@@ -21,6 +22,7 @@ class Finding:
     cells: tuple[str, ...] = ()
 
 
+@once
 def findings(results: Results) -> list[Finding]:
     """Return the findings that the results allow, most asked for first."""
     makers = (

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gmembench.reports.loading import Results
+from gmembench.reports.once import once
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Distribution:
     count: int
 
 
+@once
 def process_means(results: Results) -> pd.DataFrame:
     """Return one row a cell and process: cell, process, time_ns (mean of its values, nanoseconds)."""
     means = results.times.groupby(["cell", "process"], sort=False)["time_ns"].mean()
     return means.reset_index()
 
 
+@once
 def distributions(results: Results) -> dict[str, Distribution]:
     """Return the distribution of every measured cell."""
     counts = results.times.groupby("cell")["time_ns"].size()

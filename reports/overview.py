@@ -12,6 +12,7 @@ from typing import Any
 from gmembench.reports import formatting, metrics
 from gmembench.reports.loading import Results
 from gmembench.reports.metrics import METRICS, Metric
+from gmembench.reports.once import once
 
 SAME = 1.01
 """Ratios below this, and above its inverse, have the colour of equal ones."""
@@ -113,6 +114,7 @@ class Overview:
         }
 
 
+@once
 def overview(results: Results) -> Overview:
     """Return the overview of some results."""
     sizes = results.cells.groupby(["hardware", "page_size"], sort=False).size()

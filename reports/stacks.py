@@ -8,6 +8,7 @@ import pandas as pd
 from gmembench.reports import axes, formatting, lanes, lettering, theme
 from gmembench.reports.canvas import Canvas
 from gmembench.reports.loading import Results, records
+from gmembench.reports.once import once
 
 _NO_FAULT = ("enter.resume", "guest.translate", "guest.use")
 """Steps of an access that need no fault; the counter of fault steps leaves them out."""
@@ -31,6 +32,7 @@ class Stack:
     pages: str | None
 
 
+@once
 def by_place(results: Results, stack: Stack) -> pd.DataFrame:
     """Return steps an event: one row a cell that has events, one column a place (floats).
 
@@ -74,7 +76,7 @@ def draw(results: Results, stack: Stack) -> Canvas | None:
 def numbers(results: Results, stack: Stack) -> pd.DataFrame:
     """Return the drawn numbers as text: one row a cell, one column a place, and their sum."""
     table = by_place(results, stack)
-    table["all places"] = table.sum(axis=1)
+    table = table.assign(**{"all places": table.sum(axis=1)})
     shown = table.map(formatting.ratio).reset_index()
     return shown.rename(columns={c: f"{c}, steps (counted)" for c in table.columns})
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from gmembench.reports.loading import Results
+from gmembench.reports.once import once
 
 KVM_PLACES = ("kvm-fault", "kvm-invalidate", "kvm-attributes", "kvm-memslot")
 BASELINE = "legacy-vma"
@@ -51,6 +52,7 @@ class Line:
     scores: list[Score]
 
 
+@once
 def kvm_rows(results: Results) -> pd.DataFrame:
     """Return the rows that stand in KVM's own code, with columns `design` (of their cell) and `path`.
 
@@ -64,6 +66,7 @@ def kvm_rows(results: Results) -> pd.DataFrame:
     return rows.assign(path=rows["program"].isin(FAULT_PROGRAMS).map({True: "fault", False: "lifetime"}))
 
 
+@once
 def lines(results: Results) -> list[Line]:
     """Return the table: on each path, places and natures with their scores, and a line for the whole path."""
     common = common_cells(results)
@@ -117,6 +120,7 @@ def tally(rows: pd.DataFrame, counted_cells: set[str]) -> Tally:
     return Tally(len(hits), int((hits > 0).sum()), int(in_cells["hits"].sum()))
 
 
+@once
 def common_cells(results: Results) -> set[str]:
     """Return the cells whose scenario, hardware and page size every design of the report ran."""
     cells = results.cells

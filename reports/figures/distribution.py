@@ -9,7 +9,7 @@ from gmembench.reports import axes, formatting, lettering
 from gmembench.reports.canvas import Canvas, Point
 from gmembench.reports.figure import Figure
 from gmembench.reports.groups import most_usual
-from gmembench.reports.loading import Results, records
+from gmembench.reports.loading import Results
 from gmembench.reports.measured import process_means
 
 _WIDTH, _LEFT, _RIGHT = 480.0, 44.0, 468.0
@@ -94,12 +94,12 @@ def _steps(ordered: np.ndarray, scales: tuple[axes.Scale, axes.Scale]) -> list[P
 
 
 def _legend(canvas: Canvas, results: Results, cell: str, number: int, rows: int) -> None:
-    parts = records(results.cells.loc[[cell]])[0]
-    cast = results.cast[parts["design"]]
+    design = str(results.cells.loc[cell, "design"])
+    cast = results.cast[design]
     x, y = 8 + 238 * (number // rows), _BOTTOM + 46 + _LEGEND_LINE * (number % rows)
     canvas.line([(x, y), (x + 30, y)], cast.variable, width=2, dash=cast.dash)
     canvas.marker(x + 15, y, cast.marker, cast.variable, size=3.6)
-    canvas.text(x + 36, y, lettering.fitted(parts["design"], 10.5, 195), size=10.5)
+    canvas.text(x + 36, y, lettering.fitted(design, 10.5, 195), size=10.5)
 
 
 FIGURE = Figure(

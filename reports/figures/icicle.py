@@ -8,7 +8,7 @@ from gmembench.reports import axes, formatting, lettering, theme
 from gmembench.reports.canvas import Canvas
 from gmembench.reports.figure import Figure
 from gmembench.reports.groups import most_usual
-from gmembench.reports.loading import Results, records
+from gmembench.reports.loading import Results
 
 _WIDTH, _LEFT, _RIGHT = 980.0, 156.0, 972.0
 _TOP, _LINE, _GAP = 6.0, 16.0, 10.0
@@ -57,13 +57,13 @@ def draw(results: Results) -> Canvas | None:
 def tree(rows: pd.DataFrame) -> Node:
     """The steps of a cell by program, place, nature and step."""
     root = Node("")
-    for row in records(rows[rows["hits"] > 0]):
+    for hits, site, *names in rows.loc[rows["hits"] > 0, ["hits", "site", *_LEVELS]].itertuples(index=False):
         node = root
-        node.hits += int(row["hits"])
-        for level in _LEVELS:
-            node = node.below.setdefault(str(row[level]), Node(str(row[level])))
-            node.hits += int(row["hits"])
-        node.site = str(row["site"])
+        node.hits += int(hits)
+        for name in names:
+            node = node.below.setdefault(str(name), Node(str(name)))
+            node.hits += int(hits)
+        node.site = str(site)
     return root
 
 

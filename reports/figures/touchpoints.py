@@ -20,7 +20,8 @@ def draw(results: Results) -> Canvas | None:
         return None
     pairs = rows.drop_duplicates(["design", "place", "nature", "site"])
     counts = pairs.groupby(["place", "nature", "design"]).size()
-    designs = [design for design in results.designs if design in set(rows["design"])]
+    some = set(rows["design"])
+    designs = [design for design in results.designs if design in some]
     top = 26 + max(lettering.width(design, 10.5) for design in designs) * 0.68
     lines = _lines(rows)
     right = _LEFT + _COLUMN * len(designs)
