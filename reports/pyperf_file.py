@@ -12,7 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,11 +32,16 @@ PROFILES = ("rows.", "profile.")
 
 @dataclass(frozen=True)
 class RawBenchmark:
-    """One benchmark of a pyperf file: merged metadata, and a list of values for each process."""
+    """One benchmark of a pyperf file: merged metadata, and a list of values for each process.
+
+    common, own: the metadata that all benchmarks of the file share (one and the same object), and its own.
+    """
 
     metadata: Mapping[str, Any]
     processes: tuple[tuple[float, ...], ...]
     where: str
+    common: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Run(msgspec.Struct, gc=False):
@@ -117,11 +122,11 @@ def _fast(found: _Benchmark, common: Mapping[str, Any], where: str) -> RawBenchm
     for run in processes:
         if not (min(run.values) > 0 and max(run.values) < math.inf):  # NaN cannot be here: it is no JSON
             raise ValueError
-        if run.metadata:
+        if not run.metadata.keys() <= metadata.keys():
             metadata = {**run.metadata, **metadata}
     if not processes or sum(len(run.values) for run in processes) > VALUES_AT_MOST or _units(processes, metadata):
         raise ValueError
-    return RawBenchmark(metadata, tuple(tuple(run.values) for run in processes), where)
+    return RawBenchmark(metadata, tuple(tuple(run.values) for run in processes), where, common, found.metadata)
 
 
 def _units(runs: Iterable[_Run], metadata: Mapping[str, Any]) -> bool:
@@ -157,7 +162,8 @@ def _benchmark(raw: object, common: Mapping[str, Any], where: str) -> RawBenchma
     runs = benchmark.get("runs")
     if not isinstance(runs, list) or not runs:
         raise UserError("it has no runs", where, WRITE_AGAIN)
-    metadata = {**common, **_mapping(benchmark.get("metadata", {}), where)}
+    special = _mapping(benchmark.get("metadata", {}), where)
+    metadata = {**common, **special}
     processes: list[tuple[float, ...]] = []
     for number, raw_run in enumerate(runs, 1):
         run = _mapping(raw_run, f"{where}, run {number}")
@@ -171,7 +177,7 @@ def _benchmark(raw: object, common: Mapping[str, Any], where: str) -> RawBenchma
         raise UserError("none of its runs has a value", where, WRITE_AGAIN)
     if (count := sum(map(len, processes))) > VALUES_AT_MOST:
         raise UserError(f"it holds {count:,} values, more than {VALUES_AT_MOST:,}", where, WRITE_AGAIN)
-    return RawBenchmark(metadata, tuple(processes), where)
+    return RawBenchmark(metadata, tuple(processes), where, common, special)
 
 
 def _check_unit(own: Mapping[str, Any], metadata: Mapping[str, Any], where: str) -> None:

@@ -60,11 +60,12 @@ def read_run(path: Path) -> Run:
     lists: dict[str, dict[str, str]] = {key: {} for key in _LISTS}
     texts: set[str] = set()
     kinds: set[str] = set()
+    shared: dict[int, tuple[dict[str, Any], dict[str, str]]] = {}
     for raw in read_benchmarks(path, profiles=False):
         name = cell_name(raw)
         if name in cells:
             raise UserError(f"the cell {name} is there twice", raw.where, "remove one of the two")
-        cells[name] = numbers(raw)
+        cells[name] = numbers(raw, shared)
         if (kind := raw.metadata["gmembench.kind"]) not in kinds:
             kinds.add(kind)  # facts about the machine stand at timed cells only
             metadata = {key: value for key, value in raw.metadata.items() if not key.startswith(_PER_CELL)} | metadata
@@ -76,19 +77,36 @@ def read_run(path: Path) -> Run:
     return Run(path, metadata, cells, lists["cells.failed"], lists["cells.not_applicable"])
 
 
-def numbers(raw: RawBenchmark) -> Numbers:
-    """The numbers of a benchmark. Raises UserError if a counter is not a count, or `count.steps` is missing."""
-    found = raw.metadata.items()
-    counted = {key[6:]: value for key, value in found if key[:6] == _COUNT}
-    facts = {key[5:]: str(value) for key, value in found if key[:5] == "cell."}
+def numbers(raw: RawBenchmark, shared: dict[int, tuple[dict[str, Any], dict[str, str]]]) -> Numbers:
+    """The numbers of a benchmark. `shared`: what was found in metadata that all benchmarks share, once found.
+
+    Raises UserError if a counter is not a count, or `count.steps` is missing.
+    """
+    if id(raw.common) not in shared:
+        shared[id(raw.common)] = _parts(raw.common)
+    (common_counts, common_facts), (counts, facts) = shared[id(raw.common)], _parts(raw.own)
+    counted = {**common_counts, **counts}
     for key, value in counted.items():
         if type(value) is not int or not 0 <= value < 1 << 63:
             raise UserError(f"{_COUNT}{key} is not a count", raw.where, WRITE_AGAIN)
     if "steps" not in counted:
         raise UserError("count.steps is missing", raw.where, WRITE_AGAIN)
     measured = raw.metadata["gmembench.kind"] == "measured"
-    means = tuple(sum(values) / len(values) for values in raw.processes) if measured else ()
-    return Numbers(facts, counted, means, raw.metadata.get("jit.state") == "interpreted")
+    means = tuple([sum(values) / len(values) for values in raw.processes]) if measured else ()
+    return Numbers({**common_facts, **facts}, counted, means, raw.metadata.get("jit.state") == "interpreted")
+
+
+def _parts(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Counters and facts in some metadata."""
+    counts: dict[str, Any] = {}
+    facts: dict[str, str] = {}
+    for key, value in metadata.items():
+        head = key[:5]
+        if head == "count" and key[5:6] == ".":
+            counts[key[6:]] = value
+        elif head == "cell.":
+            facts[key[5:]] = str(value)
+    return counts, facts
 
 
 def listed_cells(raw: RawBenchmark, key: str, text: str) -> list[tuple[str, str]]:
