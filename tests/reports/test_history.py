@@ -115,9 +115,10 @@ def test_a_time_that_changes_is_found_where_it_changed(made: Made) -> None:
 
 
 def test_times_of_two_machines_are_two_series(made: Made) -> None:
-    """A machine that is twice as slow is no regression, even where runs of both alternate."""
-    for number in range(20):
-        made.add(100, 100.0 if number % 2 else 200.0, machine="fast" if number % 2 else "slow")
+    """A machine that is twice as slow is no regression, neither from one run on nor where runs of both alternate."""
+    for number in range(30):
+        slow = number % 2 if number < 10 else number >= 20
+        made.add(100, 200.0 if slow else 100.0, machine="slow" if slow else "fast")
     assert made.check().changes == ()
 
 
@@ -161,11 +162,12 @@ def test_older_changes_are_frozen(made: Made) -> None:
 
 
 def test_a_change_at_the_edge_of_the_searched_runs_is_not_lost(made: Made) -> None:
-    """While a change of time leaves the searched runs one by one, every check tells it once."""
-    files = [made.add(100, 100.0) for _ in range(6)] + [made.add(100, 120.0) for _ in range(12)]
+    """While a change of time and of steps leaves the searched runs one by one, every check tells it once."""
+    files = [made.add(100, 100.0) for _ in range(6)] + [made.add(101, 120.0) for _ in range(12)]
     for keep in range(len(files), 8, -1):
         found = made.check(keep)
-        assert [told.change.run for told in found.changes] == [files[6]], keep
+        kinds = [(told.change.kind, told.change.run) for told in found.changes]
+        assert kinds == [("counted", files[6]), ("time", files[6])], keep
 
 
 @pytest.mark.parametrize("spoil", ["missing", "garbage", "version"])
@@ -178,6 +180,7 @@ def test_the_index_is_made_anew(made: Made, spoil: str) -> None:
     if spoil == "version":
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA user_version = 99")
+            connection.execute("DROP TABLE points")
         connection.close()
     else:
         path.unlink() if spoil == "missing" else path.write_bytes(b"no database at all" * 100)
