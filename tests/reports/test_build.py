@@ -235,3 +235,17 @@ def test_a_bad_file_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         build_report([tmp_path / "bad.json"], tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.json"]
+
+
+def test_an_interrupted_or_noisy_run_is_warned_about(result_file: ResultFile) -> None:
+    """The page says first that cells are missing, or why times are to be distrusted; then what the machine is."""
+
+    def change(_: str, metadata: dict[str, Any]) -> None:
+        metadata |= {"gmembench.complete": "no", "noise.warning": "the load average was 6"}
+        metadata |= {"machine.facts": json.dumps({"cpus": 2}), "machine.findings": json.dumps(["set <b>governor</b>"])}
+
+    text = Page(page_of(result_file(change=change))).text
+    assert "The run of result.json was interrupted: cells are missing." in text
+    assert "Distrust the times of result.json: the load average was 6." in text
+    assert "cpus 2" in text
+    assert "set <b>governor</b>" in text
