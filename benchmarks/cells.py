@@ -33,6 +33,12 @@ class Cell:
         return f"{self.scenario}/{self.design}/{self.hardware}/{self.page_size}"
 
     @property
+    def rows(self) -> str:
+        """Name of the table of rows that it shares with all cells of its design and hardware; "" if a plan edits it."""
+        shares = "inject" not in dict(axes.split(self.scenario)[2])
+        return f"rows.{self.design}/{self.hardware}" if shares else ""
+
+    @property
     def group(self) -> str:
         """What it has in common with the cells that differ from it in the design only."""
         return f"{self.scenario}/{self.hardware}/{self.page_size}"

@@ -27,10 +27,26 @@ def kernels_state() -> str:
     return "cached" if any(path.is_file() for path in jit.STEPS_FOLDER.rglob("*")) else "cold"
 
 
-def answer(cell: Cell, request: Request) -> dict[str, Any]:
-    """The line of a cell: its counted numbers; one that raises gives a line with its error."""
+def split_rows(profile: str) -> tuple[str, str]:
+    """The facts about rows that cells of one design and hardware share, and the hits of a cell, both as JSON."""
+    rows = json.loads(profile)
+    hits = [row.pop("hits") for row in rows]
+    return json.dumps(rows, separators=(",", ":")), json.dumps(hits, separators=(",", ":"))
+
+
+def answer(cell: Cell, request: Request, told: set[str]) -> dict[str, Any]:
+    """The line of a cell: its counted numbers; one that raises gives a line with its error.
+
+    `told`: tables of rows that were told before. They are large, and the same for many cells.
+    """
     try:
-        return {"cell": cell.name, "counted": prepare(cell, request.paths, request.trace).counted()}
+        new = not cell.rows or cell.rows not in told
+        counted = prepare(cell, request.paths, request.trace).counted(rows=new)
+        line = {"cell": cell.name, "counted": counted}
+        if cell.rows and new:
+            told.add(cell.rows)
+            line["rows"], counted["profile.hits"] = split_rows(str(counted.pop("profile.rows")))
+        return line
     except UserError as error:
         return {"cell": cell.name, "mistake": [error.what, error.where, error.mend]}
     except Exception as error:  # noqa: BLE001 - one broken cell must not take the others with it
@@ -68,8 +84,9 @@ def main(words: Sequence[str] | None = None) -> None:
         request = request_from(arguments)
         check_sources(request.digest)
         output = Output()
+        told: set[str] = set()
         for text in sys.stdin:
-            output.write(json.dumps(answer(cell_named(text.rstrip("\n"), request.size), request)))
+            output.write(json.dumps(answer(cell_named(text.rstrip("\n"), request.size), request, told)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told the cause
         die(error)
 

@@ -1,6 +1,5 @@
 """Counted numbers of a run, from the counters of its rows: exact, the same on every machine."""
 
-import json
 import math
 
 import numpy as np
@@ -22,15 +21,14 @@ FAULTING = ("access", "prefault")
 PEAKS = ("private_pages_peak", "shared_pages_peak", "backing_pages_peak", "double_backed_pages_peak")
 
 
-def counted_numbers(driver: Sequential, work: np.ndarray) -> dict[str, int | str]:
-    """All `count.*` entries and the profile of rows, after a run of the operations `work`."""
+def all_counts(driver: Sequential, work: np.ndarray) -> dict[str, int | str]:
+    """All `count.*` entries, after a run of the operations `work`."""
     converts = work[work["program"] == PROGRAMS.index("convert")]
     return {
         **_operations(driver),
         "count.converted_gfns": int(converts["count"].sum()),  # asked for: designs store attributes in their own ways
         **_rows(driver),
         **_world(driver),
-        "profile.rows": json.dumps(row_profile(driver)),
     }
 
 
@@ -47,7 +45,9 @@ def _operations(driver: Sequential) -> dict[str, int | str]:
 
 def _rows(driver: Sequential) -> dict[str, int | str]:
     info, hits = driver.code.info, driver.hits
-    programs = {name: sum(int(h) for h, i in zip(hits, info, strict=True) if i.program == name) for name in PROGRAMS}
+    programs = dict.fromkeys(PROGRAMS, 0)
+    for count, item in zip(hits.tolist(), info, strict=True):
+        programs[item.program] += count
     numbers: dict[str, int | str] = {"count.steps": int(hits.sum())}
     numbers.update({f"count.steps.{name}": steps for name, steps in programs.items() if steps})
     in_guest = sum(

@@ -50,10 +50,12 @@ class Effort:
 class Outcome:
     """What a run found, by cell name: counted lines, pyperf runs as plain data, causes of failure, cells left untimed.
 
-    `plain`: pyperf's own JSON of a cell, from the plain harness. `wall_s`: of all `parts` of a run that was resumed.
+    `rows`: tables of rows, by name. `plain`: pyperf's own JSON of a cell, from the plain harness. `wall_s`: of all
+    `parts` of a run that was resumed.
     """
 
     counted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)
     runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     plain: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class Run:
         self.outcome = Outcome()
         self._begun_s = time.monotonic()
         self._before_s = 0.0
+        self._tables = {cell.name: cell.rows for cell in work.cells}
         chosen = groups.groups_of(work.timed) if work.effort else []
         self.groups = {group.name: group for group in chosen}
         self.processes = groups.share(chosen, work.effort.processes, work.effort.in_all) if work.effort else {}
@@ -125,9 +128,11 @@ class Run:
     def _count(self) -> None:
         kept = self.store.kept(COUNTED) if self.store else {}
         self._continue(kept.values())
+        for cell in self.work.cells:
+            self._note_rows(kept.get(cell.name, {}))
         left = []
         for cell in self.work.cells:
-            if cell.name in kept:
+            if cell.name in kept and (not cell.rows or cell.rows in self.outcome.rows):
                 self._note_counted(kept[cell.name])
             else:
                 left.append(cell.name)
@@ -139,8 +144,13 @@ class Run:
                 if "error" not in line:
                     self._keep(COUNTED, line["cell"], line, [line["cell"]])
 
+    def _note_rows(self, line: dict[str, Any]) -> None:
+        if "rows" in line:
+            self.outcome.rows[self._tables[line["cell"]]] = line["rows"]
+
     def _note_counted(self, line: dict[str, Any]) -> None:
         name = line["cell"]
+        self._note_rows(line)
         if "error" not in line and line["counted"]["count.steps"] < 1:
             line["error"] = "it ran no step, so nothing was measured"
         if "error" in line:

@@ -15,7 +15,7 @@ import numpy as np
 from gmembench.benchmarks import axes
 from gmembench.benchmarks.cells import Cell, load_scenarios, missing_program, parameters_of
 from gmembench.benchmarks.child import ChildFailed
-from gmembench.benchmarks.counting import counted_numbers
+from gmembench.benchmarks.counting import all_counts, row_profile
 from gmembench.benchmarks.scenario import NONE, Scenario, Workload
 from gmembench.benchmarks.scenarios.trace import SHIPPED, events_of
 from gmembench.core.catalog import load_designs, load_hardware
@@ -124,14 +124,18 @@ class Prepared:
         if self.last is None:
             raise ValueError("nothing was timed")
         driver, self.last = self.last, None
-        return state_digest(driver, counted_numbers(driver, self.work))
+        return state_digest(driver, all_counts(driver, self.work))
 
-    def counted(self) -> dict[str, int | str]:
-        """Counted numbers of one pass, as metadata of the result file."""
+    def counted(self, *, rows: bool = True) -> dict[str, int | str]:
+        """Counted numbers of one pass, as metadata of the result file; without `rows` only the hits of rows."""
         driver = Sequential(self.code, World(self.geometry))
         curve = follow_backing(driver, self.work)
-        numbers = counted_numbers(driver, self.work)
+        numbers = all_counts(driver, self.work)
         numbers["check.state"] = state_digest(driver, numbers)
+        if rows:
+            numbers["profile.rows"] = json.dumps(row_profile(driver))
+        else:
+            numbers["profile.hits"] = json.dumps(driver.hits.tolist(), separators=(",", ":"))
         for program, count in self.left_out.items():
             numbers[f"count.not_applicable.{program}"] = count
             numbers[f"reason.not_applicable.{program}"] = str(missing_program(self.code.design, program))
@@ -148,8 +152,9 @@ class Prepared:
 
 
 def state_digest(driver: Sequential, numbers: Mapping[str, int | str]) -> str:
-    """A digest of all memory of the world as a pass left it, and of its counted numbers."""
+    """A digest of all memory of the world as a pass left it, of its counted numbers, and of the hits of rows."""
     made = hashlib.sha256(driver.world.buffer)
+    made.update(driver.hits.tobytes())
     made.update(json.dumps(numbers, sort_keys=True).encode())
     return made.hexdigest()[:16]
 

@@ -182,29 +182,19 @@ def _loaded(text: str) -> Any:
 
 def cell_metadata(cell: Cell, line: dict[str, Any]) -> dict[str, Any]:
     """Metadata of one cell: what it is, where its kernels came from, and its counted numbers."""
-    counted = dict(line["counted"])
-    counted["profile.hits"] = split_rows(counted.pop("profile.rows"))[1]
     return {
         "cell.scenario": cell.scenario,
         "cell.design": cell.design,
         "cell.hardware": cell.hardware,
         "cell.page_size": cell.page_size,
         "jit.state": line["jit"],
-        **counted,
+        **line["counted"],
     }
 
 
-def split_rows(profile: str) -> tuple[str, str]:
-    """The facts about rows that cells of one design and hardware share, and the hits of a cell, both as JSON."""
-    rows = json.loads(profile)
-    hits = [row.pop("hits") for row in rows]
-    return json.dumps(rows, separators=(",", ":")), json.dumps(hits, separators=(",", ":"))
-
-
 def row_tables(cells: Sequence[Cell], outcome: Outcome) -> dict[str, str]:
-    """`rows.<design>/<hardware>` -> facts about its rows, kept once: a result of all cells is ten times smaller."""
-    counted = {f"rows.{c.design}/{c.hardware}": outcome.counted[c.name] for c in cells if c.name in outcome.counted}
-    return {key: split_rows(line["counted"]["profile.rows"])[0] for key, line in counted.items()}
+    """Facts about rows, kept once for all cells that share them: a result of all cells is ten times smaller."""
+    return {cell.rows: outcome.rows[cell.rows] for cell in cells if cell.rows and cell.name in outcome.counted}
 
 
 def counted_benchmark(name: str, steps: int) -> Any:

@@ -46,14 +46,18 @@ def cell(name: str) -> Cell:
 
 def counted(name: str) -> dict[str, Any]:
     """The counted part of a line, as far as a result needs it."""
-    return {"count.steps": 70, "count.flushes": 0, "check.state": f"state of {name}", "profile.rows": "[]"}
+    return {"count.steps": 70, "count.flushes": 0, "check.state": f"state of {name}", "profile.hits": "[]"}
 
 
 def counted_lines(names: Sequence[str], request: Request) -> Iterator[dict[str, Any]]:
     """Lines as counting children write them; a cell of scenario `bad` fails."""
     for name in names:
         line = {"cell": name, "jit": "cached"}
-        yield {**line, "error": "no memory"} if name.startswith("bad/") else {**line, "counted": counted(name)}
+        yield (
+            {**line, "error": "no memory"}
+            if name.startswith("bad/")
+            else {**line, "counted": counted(name), "rows": "[]"}
+        )
 
 
 def work_of(*names: str, effort: Effort | None = EFFORT, **more: Any) -> Work:

@@ -11,6 +11,7 @@ import pytest
 
 from gmembench.benchmarks import suite
 from gmembench.benchmarks.cells import Cell
+from gmembench.benchmarks.counter import split_rows
 from gmembench.benchmarks.harness import Outcome
 
 CELLS = [
@@ -35,8 +36,9 @@ def run_of(number: int, *values: float) -> dict[str, Any]:
 
 def outcome_of(*, timed: bool) -> Outcome:
     """Cell a is timed or only counted, cell b is only counted, cell e failed."""
-    line = {"jit": "cached", "counted": {"count.steps": 70, "count.flushes": 0, "profile.rows": "[]"}}
+    line = {"jit": "cached", "counted": {"count.steps": 70, "count.flushes": 0, "profile.hits": "[]"}}
     outcome = Outcome(counted={"a/d/none/4K": line, "b/d/none/4K": line}, failed={"e/d/none/4K": "it fell over"})
+    outcome.rows["rows.d/none"] = "[]"
     if timed:
         outcome.runs["a/d/none/4K"] = [run_of(0, 1e-6, 1.1e-6), run_of(1, 1.2e-6, 1e-6)]
     return outcome
@@ -103,7 +105,8 @@ def test_facts_about_rows_are_stored_once() -> None:
     outcome = outcome_of(timed=False)
     for number, name in enumerate(("a/d/none/4K", "b/d/none/4K")):
         rows = json.dumps([{**facts, "hits": number}, {**facts, "row": "access.b", "hits": 7}])
-        outcome.counted[name] = {"jit": "cached", "counted": {"count.steps": 70, "profile.rows": rows}}
+        outcome.rows["rows.d/none"], hits = split_rows(rows)
+        outcome.counted[name] = {"jit": "cached", "counted": {"count.steps": 70, "profile.hits": hits}}
     document = json.loads(suite.as_text(built(outcome)))
     assert json.loads(document["metadata"]["rows.d/none"]) == [facts, {**facts, "row": "access.b"}]
     own = [benchmark["metadata"] for benchmark in document["benchmarks"]]
