@@ -184,7 +184,7 @@ def test_the_same_bugs_are_found(plan: str) -> None:
     instance = with_twins(plan, edited=True)
     found = {ways: explore(instance, live=False, reductions=ways) for ways in WAYS}
     assert {replayed(instance, e) for e in found.values()} == {load_plans()[plan].body.expect}
-    assert found["vcpus",].states < found[()].states
+    assert len({len(e.choices) for ways, e in found.items() if "order" not in ways}) == 1
 
 
 @pytest.mark.skipif(INTERPRETED, reason="all states of this world take hours when interpreted")
