@@ -72,8 +72,13 @@ def declared(requirements: Iterable[str]) -> set[str]:
 
 
 def test_dependencies_are_those_used() -> None:
-    """Every package that is declared is imported, and every one that is imported is declared."""
-    assert imported(sources()) == declared(project()["project"]["dependencies"])
+    """Every package that is declared is imported, and every one that is imported is declared.
+
+    Those of the extra `peers` are imported by the peers only, inside functions: nothing else needs them.
+    """
+    peers = declared(project()["project"]["optional-dependencies"]["peers"])
+    assert imported(sources()) == declared(project()["project"]["dependencies"]) | peers
+    assert imported(set(sources()) - set(sources(["benchmarks/peers"]))) & peers == set()
 
 
 def test_tests_import_what_is_declared() -> None:

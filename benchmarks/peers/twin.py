@@ -20,7 +20,6 @@ from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.programs import Code
 from gmembench.core.world import World
 
-PROGRAM = "access"
 FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC")
 
 
@@ -41,12 +40,12 @@ def compiler_version() -> str:
     return shown.stdout.splitlines()[0]
 
 
-def build(code: Code) -> Path:
-    """Compile the twin of `code`; return the shared object.
+def build(code: Code, program: str) -> Path:
+    """Compile the twin of a program of `code`; return the shared object.
 
     It is kept with the compiled kernels, named by its source and how it was made. Raises NoCompilerError.
     """
-    source = c_source(code, PROGRAM)
+    source = c_source(code, program)
     digest = hashlib.blake2b("\0".join((source, compiler_version(), *FLAGS)).encode(), digest_size=8).hexdigest()
     built = CACHE_FOLDER / f"twin-{digest}.so"
     if not built.exists():
@@ -65,16 +64,17 @@ def _address(array: np.ndarray) -> ctypes.c_void_p:
 
 @dataclass
 class Twin:
-    """The C twin of a `Sequential` driver: it runs accesses on a world and keeps the same counters.
+    """The C twin of a `Sequential` driver: it runs one program on a world and keeps the same counters.
 
-    `ahead`: it fetches memory this many operations ahead, as the driver does; 0 never.
+    `program`: the one that it runs. `ahead`: it fetches memory this many operations ahead, as the driver does; 0 never.
     `hits`: i8 array, times a row ran. `taken`: i8 array (row, outcome). `results`: i8 array, times an
-    access ended with this result.
+    operation ended with this result.
     """
 
     code: Code
     world: World
     ahead: int = 0
+    program: str = "access"
     hits: np.ndarray = field(init=False)
     taken: np.ndarray = field(init=False)
     results: np.ndarray = field(init=False)
@@ -84,16 +84,16 @@ class Twin:
         self.hits = np.zeros(len(self.code.rows), np.int64)
         self.taken = np.zeros((len(self.code.rows), len(OUTCOMES)), np.int64)
         self.results = np.zeros(RESULTS, np.int64)
-        self._run = ctypes.CDLL(str(build(self.code))).twin_run
+        self._run = ctypes.CDLL(str(build(self.code, self.program))).twin_run
         self._run.restype = ctypes.c_int64
 
     def run(self, operations: np.ndarray) -> None:
-        """Run all operations (OPERATION records), each an access.
+        """Run all operations (OPERATION records), each of its program.
 
         Raises ValueError for other programs, Stuck if a step waits for ever.
         """
-        if operations.dtype != OPERATION or (operations["program"] != PROGRAM_NUMBER[PROGRAM]).any():
-            raise ValueError("the twin runs accesses only")
+        if operations.dtype != OPERATION or (operations["program"] != PROGRAM_NUMBER[self.program]).any():
+            raise ValueError(f"this twin runs the program {self.program!r} only")
         ended = self._run(
             _address(self.world.buffer),
             _address(operations),

@@ -119,8 +119,8 @@ def test_other_ways_through_a_fault_are_equal() -> None:
 
 
 def test_other_programs_are_refused() -> None:
-    """The twin runs accesses, nothing else."""
-    with pytest.raises(ValueError, match="accesses only"):
+    """A twin runs its program, nothing else."""
+    with pytest.raises(ValueError, match="runs the program 'access' only"):
         Twin(CODE, compare.fresh_world(CODE, 8)).run(operations("punch", 0))
 
 
