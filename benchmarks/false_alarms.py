@@ -31,7 +31,7 @@ class Judged:
 
 def judged(found: Comparison, runs: tuple[int, ...]) -> Judged:
     """What a comparison said about times."""
-    measured = {cell.cell: cell.measured for cell in found.cells if cell.measured}
+    measured = {cell.cell: cell.measured for cell in (*found.groups, *found.cells) if cell.measured}
     slower = tuple(name for name, one in measured.items() if one.verdict == "slower")
     return Judged(runs, len(measured), slower, sum(one.verdict == "unsure" for one in measured.values()))
 
@@ -97,7 +97,7 @@ def told(name: str, found: Sequence[Judged], plant: tuple[str, float] | None) ->
 
 
 def _is_planted(cell: str, plant: tuple[str, float] | None) -> bool:
-    return plant is not None and cell.split("/")[1] == plant[0]
+    return plant is not None and f"/{plant[0]}/" in cell
 
 
 def report(runs: Sequence[Run], rules: Rules, plant: tuple[str, float] | None) -> str:

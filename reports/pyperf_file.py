@@ -26,6 +26,9 @@ WRITE_AGAIN = "write it again with gmembench run"
 VALUES_AT_MOST = 100_000
 """Values of one benchmark. A run of gmembench has hundreds; more than this comes from another tool or a mistake."""
 
+NUMBER = "process.number"
+"""Metadata of a process: its number among those that timed several cells interleaved."""
+
 PROFILES = ("rows.", "profile.")
 """Metadata that make up nine tenths of a file, and that a table of numbers does not need."""
 
@@ -35,6 +38,7 @@ class RawBenchmark:
     """One benchmark of a pyperf file: merged metadata, and a list of values for each process.
 
     common, own: the metadata that all benchmarks of the file share (one and the same object), and its own.
+    numbers: what each process says is its number.
     """
 
     metadata: Mapping[str, Any]
@@ -42,6 +46,7 @@ class RawBenchmark:
     where: str
     common: Mapping[str, Any] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
+    numbers: tuple[Any, ...] = ()
 
 
 class _Run(msgspec.Struct, gc=False):
@@ -126,7 +131,8 @@ def _fast(found: _Benchmark, common: Mapping[str, Any], where: str) -> RawBenchm
             metadata = {**run.metadata, **metadata}
     if not processes or sum(len(run.values) for run in processes) > VALUES_AT_MOST or _units(processes, metadata):
         raise ValueError
-    return RawBenchmark(metadata, tuple(tuple(run.values) for run in processes), where, common, found.metadata)
+    numbers = tuple([run.metadata.get(NUMBER, metadata.get(NUMBER)) for run in processes])
+    return RawBenchmark(metadata, tuple(tuple(run.values) for run in processes), where, common, found.metadata, numbers)
 
 
 def _units(runs: Iterable[_Run], metadata: Mapping[str, Any]) -> bool:
@@ -165,6 +171,7 @@ def _benchmark(raw: object, common: Mapping[str, Any], where: str) -> RawBenchma
     special = _mapping(benchmark.get("metadata", {}), where)
     metadata = {**common, **special}
     processes: list[tuple[float, ...]] = []
+    numbers: list[Any] = []
     for number, raw_run in enumerate(runs, 1):
         run = _mapping(raw_run, f"{where}, run {number}")
         values = _values(run.get("values", []), f"{where}, run {number}")
@@ -173,11 +180,12 @@ def _benchmark(raw: object, common: Mapping[str, Any], where: str) -> RawBenchma
             own = _mapping(run.get("metadata", {}), f"{where}, run {number}")
             metadata = {**own, **metadata}
             _check_unit(own, metadata, f"{where}, run {number}")
+            numbers.append(own.get(NUMBER, metadata.get(NUMBER)))
     if not processes:
         raise UserError("none of its runs has a value", where, WRITE_AGAIN)
     if (count := sum(map(len, processes))) > VALUES_AT_MOST:
         raise UserError(f"it holds {count:,} values, more than {VALUES_AT_MOST:,}", where, WRITE_AGAIN)
-    return RawBenchmark(metadata, tuple(processes), where, common, special)
+    return RawBenchmark(metadata, tuple(processes), where, common, special, tuple(numbers))
 
 
 def _check_unit(own: Mapping[str, Any], metadata: Mapping[str, Any], where: str) -> None:

@@ -31,12 +31,16 @@ class Numbers:
     counted: every counter by name, metadata `count.*` without that prefix.
     means_s: seconds an operation, one mean for each worker process; empty if the cell was only counted.
     interpreted: whether the model ran as plain Python.
+    group, processes: name of the cells that were timed interleaved with it, and the number of each process in it;
+      empty if it was timed alone.
     """
 
     facts: Mapping[str, str]
     counted: Mapping[str, int]
     means_s: tuple[float, ...]
     interpreted: bool
+    group: str = ""
+    processes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,16 @@ def numbers(raw: RawBenchmark, shared: dict[int, tuple[dict[str, Any], dict[str,
         raise UserError("count.steps is missing", raw.where, WRITE_AGAIN)
     measured = raw.metadata["gmembench.kind"] == "measured"
     means = tuple([sum(values) / len(values) for values in raw.processes]) if measured else ()
-    return Numbers({**common_facts, **facts}, counted, means, raw.metadata.get("jit.state") == "interpreted")
+    interpreted = raw.metadata.get("jit.state") == "interpreted"
+    return Numbers({**common_facts, **facts}, counted, means, interpreted, *_interleaved(raw, means))
+
+
+def _interleaved(raw: RawBenchmark, means: tuple[float, ...]) -> tuple[str, tuple[int, ...]]:
+    """Group and numbers of the processes, if all say so."""
+    group = raw.metadata.get("process.group")
+    if not means or not isinstance(group, str) or len(set(raw.numbers)) < len(means):
+        return "", ()
+    return (group, raw.numbers) if all(type(number) is int for number in raw.numbers) else ("", ())
 
 
 def _parts(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from gmembench.core.errors import UserError
 from gmembench.reports import machine
 from gmembench.reports.compare.counted import Counted, compare_counted
+from gmembench.reports.compare.interleaved import interleaved_samples
 from gmembench.reports.compare.measured import Measured, Sample, compare_measured
 from gmembench.reports.compare.rules import Rules
 from gmembench.reports.runs import Numbers, Run
@@ -32,18 +33,22 @@ class CellVerdict:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All verdicts, worst first, and `notes`: what a reader must know before them."""
+    """All verdicts, worst first, and `notes`: what a reader must know before them.
+
+    groups: verdicts over the designs that were timed together, by the median of each process.
+    """
 
     base: tuple[str, ...]
     new: str
     rules: Rules
     cells: tuple[CellVerdict, ...]
     notes: tuple[str, ...]
+    groups: tuple[CellVerdict, ...] = ()
 
     @cached_property
     def findings(self) -> tuple[CellVerdict, ...]:
         """Regressions, cells that failed, and cells whose work is another."""
-        return tuple(cell for cell in self.cells if cell.finding)
+        return tuple(cell for cell in (*self.groups, *self.cells) if cell.finding)
 
     @property
     def compared(self) -> int:
@@ -81,8 +86,9 @@ def compare(
     for run in base:
         _check_configuration(run, new)
     pool, notes = _same_machine(base, new, any_machine) if times else ([], [])
-    samples = _samples(pool, base, new)
-    measured = compare_measured(samples, rules)
+    samples, groups = interleaved_samples(pool, new)
+    samples = {**_samples(pool, new), **samples}
+    measured = compare_measured({**samples, **groups}, rules)
     newest: dict[str, Numbers] = {name: numbers for run in base for name, numbers in run.cells.items()}
     names = [*newest, *(name for name in new.cells if name not in newest)] if base else []
     found = [_verdict(name, newest.get(name), new, measured.get(name), rules) for name in names]
@@ -91,7 +97,13 @@ def compare(
     if times and base and not samples and any(cell.means_s for cell in new.cells.values()) and not notes:
         notes.append("No time was compared: no cell was timed in the base too.")
     paths = tuple(str(run.path) for run in base)
-    return Comparison(paths, str(new.path), rules, tuple(found), tuple(notes))
+    together = [_together(name, measured[name]) for name in groups]
+    return Comparison(paths, str(new.path), rules, tuple(found), tuple(notes), tuple(together))
+
+
+def _together(name: str, measured: Measured) -> CellVerdict:
+    reason = "" if measured.verdict == "unsure" else "all designs together"
+    return CellVerdict(name, measured.verdict, None, measured, reason or measured.reason, measured.verdict == "slower")
 
 
 def _warnings(new: Run) -> list[str]:
@@ -128,7 +140,7 @@ def _same_machine(base: Sequence[Run], new: Run, any_machine: bool) -> tuple[lis
     return left, [f"{which}: only counted numbers are compared{' with them' if left else ''}."]
 
 
-def _samples(pool: Sequence[Run], base: Sequence[Run], new: Run) -> dict[str, Sample]:
+def _samples(pool: Sequence[Run], new: Run) -> dict[str, Sample]:
     """The processes of every cell that was timed on both sides, in the same configuration and as the same code."""
     found = {}
     for name, numbers in new.cells.items():

@@ -7,7 +7,7 @@ of one run share the mood of the machine, which no test over processes can see.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Measured:
 
     change, low, high: share by which the mean differs, with its interval of 95 %; p: of the permutation test;
     q: corrected for all cells; processes: of base and new; needed: how many a side would decide (None: decided, or
-    more than NEEDED_AT_MOST), at least so many if `at_least`; reason: why it is unsure.
+    more than NEEDED_AT_MOST), at least so many if `at_least`; reason: why it is unsure; beside: as in Sample.
     """
 
     verdict: str
@@ -38,14 +38,19 @@ class Measured:
     needed: int | None = None
     at_least: bool = False
     reason: str = ""
+    beside: int = 0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Logarithms of the means of processes: of each base run, and of the new run."""
+    """Logarithms of the means of processes: of each base run, and of the new run.
+
+    beside: of how many cells of the same processes the median was taken off; 0 for times as they are.
+    """
 
     runs: tuple[Floats, ...]
     new: Floats
+    beside: int = 0
 
     @classmethod
     def of(cls, runs: Sequence[Sequence[float]], new: Sequence[float]) -> "Sample":
@@ -65,7 +70,9 @@ def compare_measured(samples: Mapping[str, Sample], rules: Rules) -> dict[str, M
     q_values = statistics.adjusted(p_values) if p_values else []
     level = rules.alpha / max(1, len(samples))
     return {
-        name: _judge(sample, p, q, (rules.alpha, level, math.log1p(rules.threshold_of(name))))
+        name: replace(
+            _judge(sample, p, q, (rules.alpha, level, math.log1p(rules.threshold_of(name)))), beside=sample.beside
+        )
         for (name, sample), p, q in zip(samples.items(), p_values, q_values, strict=True)
     }
 

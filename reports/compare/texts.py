@@ -20,12 +20,18 @@ ROWS_AT_MOST = 200
 
 
 def as_text(comparison: Comparison, *, everything: bool = False) -> str:
-    """For a terminal: what was compared, every cell that is not the same (or every cell), and the outcome."""
+    """For a terminal: what was compared, every cell that differs (or every cell), and the outcome."""
     lines = [headline(comparison), *(f"note: {note}" for note in comparison.notes), ""]
-    shown = [cell for cell in comparison.cells if everything or cell.verdict != "same"]
+    shown = _shown(comparison, everything)
     width = max((len(cell.cell) for cell in shown), default=0)
     lines += [f"{cell.verdict:7} {cell.cell:{width}}  {details(cell)}".rstrip() for cell in shown]
     return "\n".join([*lines, *([""] if shown else []), outcome(comparison)]) + "\n"
+
+
+def _shown(comparison: Comparison, everything: bool) -> list[CellVerdict]:
+    """The rows of a table: findings first. What is the same or undecided is only counted, unless all is wanted."""
+    rows = [*comparison.findings, *(row for row in (*comparison.groups, *comparison.cells) if not row.finding)]
+    return [row for row in rows if everything or row.finding or row.verdict not in {"same", "unsure"}]
 
 
 def headline(comparison: Comparison) -> str:
@@ -37,7 +43,8 @@ def headline(comparison: Comparison) -> str:
     rules = comparison.rules
     text = f"{name} against {base}: {comparison.compared} cells by count"
     if comparison.timed:
-        text += f", {comparison.timed} by time (least difference {rules.threshold:.1%}, false alarms {rules.alpha:.0%})"
+        limits = f"least difference {rules.threshold:.1%}, false discoveries at most {rules.alpha:.0%}"
+        text += f", {comparison.timed} by time ({limits})"
     return text
 
 
@@ -48,9 +55,9 @@ def outcome(comparison: Comparison) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in comparison.counts().items() if count)
     if not comparison.compared:
         return f"failed: no cell was compared ({counts or 'there are none'}): a gate that measures nothing cannot pass"
-    needed = [c.measured.needed for c in comparison.cells if c.measured and c.measured.needed]
+    needed = [c.measured.needed for c in (*comparison.groups, *comparison.cells) if c.measured and c.measured.needed]
     if needed:
-        counts += f"; up to {max(needed)} processes a side would decide the unsure"
+        counts += f"; up to {max(needed)} processes a side would decide the unsure (--all lists them)"
     if comparison.findings:
         return f"failed: {len(comparison.findings)} to look at; {counts}"
     return f"passed: {counts}"
@@ -85,17 +92,18 @@ def change_text(change: Change) -> str:
 
 def measured_text(measured: Measured) -> str:
     """How the time differs."""
+    beside = f" beside the {measured.beside} designs of its processes" if measured.beside else ""
     if math.isinf(measured.low):
-        return f"time {measured.change:+.1%}"
-    return f"time {measured.change:+.1%} ({measured.low:+.1%} to {measured.high:+.1%}), q {measured.q:.2g}"
+        return f"time {measured.change:+.1%}{beside}"
+    return f"time {measured.change:+.1%}{beside} ({measured.low:+.1%} to {measured.high:+.1%}), q {measured.q:.2g}"
 
 
 def as_markdown(comparison: Comparison, *, everything: bool = False) -> str:
-    """For a comment or a step summary: a table of the cells that are not the same."""
+    """For a comment or a step summary: a table of the cells that differ."""
     mark = "✅" if comparison.passed else "❌"
     lines = [f"### {mark} gmembench: {_cell(outcome(comparison))}", "", _cell(headline(comparison)), ""]
     lines += [f"> {_cell(note)}\n" for note in comparison.notes]
-    shown = [cell for cell in comparison.cells if everything or cell.verdict != "same"]
+    shown = _shown(comparison, everything)
     if shown:
         lines += ["| verdict | cell | what |", "|---|---|---|"]
         lines += [
@@ -154,6 +162,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
         "threshold": comparison.rules.threshold,
         "alpha": comparison.rules.alpha,
         "notes": list(comparison.notes),
+        "groups": [_cell_data(group) for group in comparison.groups],
         "cells": [_cell_data(cell) for cell in comparison.cells],
     }
 
@@ -168,6 +177,7 @@ def _cell_data(cell: CellVerdict) -> dict[str, Any]:
         numbers = {key: _finite(getattr(found, key)) for key in ("change", "low", "high", "p", "q")}
         data["measured"] = {"verdict": found.verdict, **numbers, "processes": list(found.processes)}
         data["measured"] |= {"processes_needed": found.needed, "at_least": found.at_least, "reason": found.reason}
+        data["measured"]["beside"] = found.beside
     return data
 
 

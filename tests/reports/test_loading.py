@@ -300,3 +300,23 @@ def test_a_packed_file_is_unpacked(result_file: ResultFile) -> None:
     packed.write_bytes(packed.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"cut off|not valid JSON"):
         read_run(packed)
+
+
+def test_processes_keep_their_numbers(result_file: ResultFile) -> None:
+    """Cells that were timed interleaved know their group and the numbers of their processes, unless two are equal."""
+
+    def number(document: dict[str, Any]) -> None:
+        for benchmark in document["benchmarks"]:
+            benchmark["metadata"]["process.group"] = "boot/none/4K"
+            for at, run in enumerate(benchmark["runs"]):
+                run["metadata"] = {"process.number": 5 - at}
+
+    path = edited(result_file(), number)
+    cells = read_run(path).cells
+    assert {(cell.group, cell.processes) for cell in cells.values()} == {("boot/none/4K", (5, 4, 3, 2, 1, 0))}
+
+    def same(document: dict[str, Any]) -> None:
+        document["benchmarks"][0]["runs"][0]["metadata"] = {"process.number": 0}
+
+    spoilt = read_run(edited(path, same)).cells
+    assert [cell.processes for cell in spoilt.values()].count(()) == 1
