@@ -153,7 +153,7 @@ class Prepared:
 
 def state_digest(driver: Sequential, numbers: Mapping[str, int | str]) -> str:
     """A digest of all memory of the world as a pass left it, of its counted numbers, and of the hits of rows."""
-    made = hashlib.sha256(driver.world.buffer)
+    made = hashlib.sha256(driver.world.buffer.data)
     made.update(driver.hits.tobytes())
     made.update(json.dumps(numbers, sort_keys=True).encode())
     return made.hexdigest()[:16]

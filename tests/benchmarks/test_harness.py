@@ -103,7 +103,8 @@ def test_what_is_kept_is_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_pat
     """A run that ends in the middle goes on where it was, and comes to what a whole run comes to."""
     names = ("a/x", "a/y", "b/x")
     whole = run_of(*names).do()
-    real, done = timing.do_job, []
+    real = timing.do_job
+    done: list[str] = []
 
     def do_job(job: Any, request: Any, limit_s: float) -> dict[str, Any]:
         if len(done) == 2:
