@@ -28,6 +28,7 @@ FIGURE = Figure('nowhere', '', 'counted', '', lambda results: None, None)
 ODD_CELLS = (
     "$x^{$/guest-memfd/none/4K",
     "<script>alert(1)</script> & more/a-design-of-ones-own/snp/1G",
+    "<b>/<i>own</i>/none/4K",
     "trace/legacy-vma/none/4K",
 )
 
