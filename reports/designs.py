@@ -82,11 +82,6 @@ class Cast:
     dash: tuple[float, ...]
 
 
-def look(design: str) -> Look:
-    """Return the look of a design; one that is not known here gets a spare colour by its name."""
-    return cast_of((design,))[design].look
-
-
 @cache
 def cast_of(names: tuple[str, ...]) -> dict[str, Cast]:
     """How the designs of a report appear in it: no two share a colour, a marker or a dash, up to 12 unknown ones."""

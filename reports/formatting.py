@@ -54,11 +54,6 @@ def time_ns(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def shorten(text: str, length: int) -> str:
-    """The text, cut to at most `length` characters so that it fits into a figure."""
-    return text if len(text) <= length else f"{text[: length - 3].rstrip()}..."
-
-
 def plural(number: int, noun: str) -> str:
     """`1 fault`, `2 faults`, `1 process`, `2 processes`."""
     if number == 1:

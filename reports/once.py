@@ -19,7 +19,7 @@ def once(
     """
 
     @wraps(function)
-    def kept(results: Results, *others: Others.args, **named: Others.kwargs) -> Found:
+    def kept(results: Results, /, *others: Others.args, **named: Others.kwargs) -> Found:
         found: dict[object, Found] = vars(results).setdefault("_once", {})
         key = (function, others, tuple(named.items()))
         if key not in found:

@@ -169,7 +169,7 @@ def test_a_table_sorts_filters_and_is_saved(reader: Reader, tmp_path: Path) -> N
 
 def until(found: Any) -> None:
     """Wait for something that the browser does in its own time."""
-    for _ in range(100):
+    for _ in range(400):
         if found():
             return
         time.sleep(0.05)

@@ -164,7 +164,7 @@ def test_a_design_keeps_its_own_colour() -> None:
     for shade in ("colour", "dark_colour"):
         colours = [getattr(look, shade) for look in designs.LOOKS.values()]
         assert len(set(colours)) == len(colours)
-    assert designs.look("of-ones-own") == designs.look("of-ones-own")
+    assert designs.cast_of(("of-ones-own",)) == designs.cast_of(("of-ones-own",))
 
 
 def test_ids_of_two_figures_in_one_page_differ() -> None:
