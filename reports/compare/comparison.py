@@ -93,7 +93,7 @@ def compare(
     names = [*newest, *(name for name in new.cells if name not in newest)] if base else []
     found = [_verdict(name, newest.get(name), new, measured.get(name), rules) for name in names]
     found.sort(key=lambda cell: (not cell.finding, VERDICTS.index(cell.verdict), cell.cell))
-    notes += _warnings(new)
+    notes += _warnings(new, times)
     if times and base and not samples and any(cell.means_s for cell in new.cells.values()) and not notes:
         notes.append("No time was compared: no cell was timed in the base too.")
     paths = tuple(str(run.path) for run in base)
@@ -106,9 +106,10 @@ def _together(name: str, measured: Measured) -> CellVerdict:
     return CellVerdict(name, measured.verdict, None, measured, reason or measured.reason, measured.verdict == "slower")
 
 
-def _warnings(new: Run) -> list[str]:
+def _warnings(new: Run, times: bool) -> list[str]:
     """What the new run says against itself."""
-    found = [str(new.metadata[key])[:300] for key in ("noise.warning",) if new.metadata.get(key)]
+    noise = new.metadata.get("noise.warning") if times else None
+    found = [str(noise)[:300]] if noise else []
     if new.metadata.get("gmembench.complete") == "no":
         found.append("The run was interrupted: cells are missing.")
     return found

@@ -202,6 +202,14 @@ def test_times_of_other_machines_are_not_compared() -> None:
     assert not pool.passed
 
 
+def test_what_a_run_says_against_itself_is_told() -> None:
+    """A noisy machine is noted where times are compared, an interrupted run always."""
+    new = a_run({"c": counted_cell()}, **{"noise.warning": "busy", "gmembench.complete": "no"})
+    base = a_run({"c": counted_cell()})
+    assert compare([base], new, Rules()).notes == ("busy", "The run was interrupted: cells are missing.")
+    assert compare([base], new, Rules(), times=False).notes == ("The run was interrupted: cells are missing.",)
+
+
 def test_other_sizes_are_refused() -> None:
     """A quick run and a standard run are runs of different things."""
     with pytest.raises(UserError, match="size of the scenarios"):
