@@ -25,6 +25,13 @@ def test_the_spread_is_that_of_the_processes() -> None:
     assert "say nothing" in noise.warning(found)[0]
 
 
+def test_halves_are_drawn_at_random() -> None:
+    """A machine that became slower in the middle: early processes are not held against late ones."""
+    found = noise.differences([1.0] * 4 + [2.0] * 4, 0)
+    assert min(found) < 0.2
+    assert max(found) > 0.2
+
+
 def test_one_process_tells_nothing() -> None:
     """Cells with one process have no halves."""
     assert noise.spread({"a": [1.0]}, 0) is None

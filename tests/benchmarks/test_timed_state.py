@@ -34,7 +34,7 @@ def test_a_timed_pass_ends_as_the_counted_one(name: str) -> None:
 
 @pytest.mark.parametrize("what", ["memory", "hits", "work"])
 def test_a_pass_that_differs_is_refused(what: str) -> None:
-    """One byte of the world, one hit of a row, or one operation less: the cell fails and says so."""
+    """One byte of the world, one hit of another row, or one operation less: the cell fails and says so."""
     prepared = tiny(cell_named(NAMES[0], "small"))
     expected = str(prepared.counted()["check.state"])
     if what == "work":
@@ -44,7 +44,7 @@ def test_a_pass_that_differs_is_refused(what: str) -> None:
     if what == "memory":
         prepared.last.world.buffer[-1] ^= 1
     if what == "hits":
-        prepared.last.hits[0] += 1
+        prepared.last.hits[5:7] += (1, -1)  # of one program, and of no step that is counted
     with pytest.raises(ChildFailed, match="another state"):
         check_state(prepared, expected)
 
