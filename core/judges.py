@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from gmembench.core.catalog import load_invariants
+from gmembench.core.intrinsics.judging import NUMBER_SHIFT, judge_of
 from gmembench.core.invariant import STUCK, WHENS, Invariant
-from gmembench.core.jit import INTERPRETED, NUMBER_SHIFT, compiling, judge_of, kernel, uncached_kernel
+from gmembench.core.jit import INTERPRETED, compiling, kernel, uncached_kernel
 from gmembench.core.world import LAYOUTS, World, actor, head, small_head
 
 ARGUMENTS = {"state": 1, "use": 2, "rest": 1, "end": 3}

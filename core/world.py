@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmembench.core.errors import UserError
-from gmembench.core.jit import element_getter, element_prefetcher, header_at_getter, header_getter, nested_getter
+from gmembench.core.intrinsics.records import (
+    element_getter,
+    element_prefetcher,
+    header_at_getter,
+    header_getter,
+    nested_getter,
+)
 from gmembench.core.layouts import ALIGNMENT, Layout, small_layout
 
 # --- spte bits ---

@@ -24,7 +24,7 @@ from gmembench.core.drivers.instance import Instance, Sometimes
 from gmembench.core.drivers.sampling import STRATEGIES, Choice, Sampler, Sampling, Strategy, mixed
 from gmembench.core.errors import UserError
 from gmembench.core.footprints.rows import RowPrints
-from gmembench.core.jit import ALL_ONES
+from gmembench.core.intrinsics.words import ALL_ONES
 from gmembench.core.judges import Violation
 from gmembench.inject.setting import Setting, instance_of, setting_of
 

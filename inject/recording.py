@@ -10,9 +10,9 @@ from gmembench.core.drivers.instance import FORCE
 from gmembench.core.drivers.prepared import NeverEnds
 from gmembench.core.drivers.stepper import EXIT, KINDS, Stepper
 from gmembench.core.errors import UserError
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.invariant import STUCK as WHEN_STUCK
 from gmembench.core.invariant import Rule
-from gmembench.core.jit import OUTCOME_BITS
 from gmembench.core.judges import Panel, Violation
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.rows import OPERANDS

@@ -6,7 +6,7 @@ from pathlib import Path
 from gmembench.core.drivers.fair import finish
 from gmembench.core.drivers.instance import EXIT, STEP
 from gmembench.core.drivers.stepper import Stepper
-from gmembench.core.jit import OUTCOME_BITS
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.outcomes import BLOCKED
 from gmembench.inject.setting import Setting, stepper_factory
 from gmembench.inject.shrink import Choice, Choices

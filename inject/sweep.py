@@ -146,7 +146,9 @@ def _shot(skip: int, shooter: Shooter, instance: Instance) -> Shot:
     stepper = shooter.stepper
     choices, violation = stepper.choices, stepper.violation
     if violation is None and not stepper.finished and instance.panel.judges_stuck:
-        violation, choices = stuck_after(instance, choices)
+        stuck = stuck_after(instance, choices)
+        if stuck is not None:
+            violation, choices = stuck.violation, stuck.choices
     return Shot(skip, shooter.hit, stepper.finished, stepper.steps, violation, instance, choices)
 
 

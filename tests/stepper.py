@@ -4,7 +4,8 @@ import numpy as np
 from small_worlds import Machine, operation
 
 from gmembench.core.drivers.sequential import begin
-from gmembench.core.jit import OUTCOME_BITS, kernel
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
+from gmembench.core.jit import kernel
 from gmembench.core.operations import AS_PRIVATE, AS_SHARED
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.rows import BRANCH, END, LEAVE

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gmembench.core.jit import OUTCOME_BITS, kernel
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
+from gmembench.core.jit import kernel
 from gmembench.core.operations import PRIVATE, PROGRAMS, WRITE
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.programs import Code

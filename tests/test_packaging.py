@@ -121,6 +121,7 @@ def test_the_wheel_holds_sources_and_data_and_no_tests(wheel: Path) -> None:
     wanted = {f"gmembench/{path.relative_to(ROOT)}" for path in sources()}
     wanted |= {f"gmembench/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
     data = {
+        "benchmarks": "*.toml",
         "benchmarks/peers/promela": "*.pml",
         "benchmarks/traces": "*.xz",
         "inject/plans": "**/*.toml",

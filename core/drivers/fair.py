@@ -7,7 +7,7 @@ does, so all states that can follow are visited, and none of them may be an end 
 """
 
 from gmembench.core.drivers.stepper import EXIT, Stepper
-from gmembench.core.jit import OUTCOME_BITS
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.outcomes import BLOCKED
 
 MOST_STEPS = 100_000

@@ -8,18 +8,10 @@ as rarely as 64 random bits.
 
 import numpy as np
 
-from gmembench.core.jit import (
-    ALL_ONES,
-    LANES,
-    compare_line,
-    fold_product,
-    hash_words,
-    high_product,
-    inlined_part,
-    lean_kernel,
-    lowest_bit,
-    put_item,
-)
+from gmembench.core.intrinsics.blocks import LANES, compare_line, hash_words, lowest_bit
+from gmembench.core.intrinsics.items import put_item
+from gmembench.core.intrinsics.words import ALL_ONES, fold_product, high_product
+from gmembench.core.jit import inlined_part, lean_kernel
 from gmembench.core.views import Record, Word
 
 BUCKET = 2 * LANES

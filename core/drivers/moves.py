@@ -8,7 +8,10 @@ import numpy as np
 
 from gmembench.core.drivers.instance import EXIT, FORCE, IDLE, STEP, YIELD
 from gmembench.core.drivers.sequential import begin
-from gmembench.core.jit import OUTCOME_BITS, inlined_part, item, keep_bytes, put_item
+from gmembench.core.intrinsics.blocks import keep_bytes
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
+from gmembench.core.intrinsics.items import item, put_item
+from gmembench.core.jit import inlined_part
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.steps.table import run_small
 from gmembench.core.views import Record

@@ -37,8 +37,9 @@ from gmembench.core.drivers.schedules import (
 from gmembench.core.drivers.search import STUCK_STATE
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.errors import UserError
+from gmembench.core.intrinsics.words import ALL_ONES
 from gmembench.core.invariant import STUCK, WHENS
-from gmembench.core.jit import ALL_ONES, INTERPRETED
+from gmembench.core.jit import INTERPRETED
 from gmembench.core.judges import SHIPPED, Violation, violation_of
 from gmembench.core.outcomes import AGAIN, CODE, NEXT, YIELD
 from gmembench.core.world import SMALL

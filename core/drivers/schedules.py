@@ -20,21 +20,11 @@ from gmembench.core.drivers.moves import (
 )
 from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new
 from gmembench.core.drivers.watching import some_unseen, watch
-from gmembench.core.jit import (
-    OUTCOME_BITS,
-    add_words,
-    copy_words,
-    fold_product,
-    high_product,
-    inlined_part,
-    item,
-    kernel,
-    lean_kernel,
-    load_word,
-    multiply_words,
-    put_item,
-    store_word,
-)
+from gmembench.core.intrinsics.blocks import copy_words
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
+from gmembench.core.intrinsics.items import item, put_item
+from gmembench.core.intrinsics.words import add_words, fold_product, high_product, load_word, multiply_words, store_word
+from gmembench.core.jit import inlined_part, kernel, lean_kernel
 from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.views import Record, Word
 from gmembench.core.world import actor, small_head

@@ -26,7 +26,10 @@ from gmembench.core.drivers.moves import (
 )
 from gmembench.core.drivers.pages import pages_touched
 from gmembench.core.drivers.watching import some_unseen, watch
-from gmembench.core.jit import LANES, OUTCOME_BITS, copy_words, inlined_part, item, lean_kernel, prefetch_item, put_item
+from gmembench.core.intrinsics.blocks import LANES, copy_words, prefetch_item
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
+from gmembench.core.intrinsics.items import item, put_item
+from gmembench.core.jit import inlined_part, lean_kernel
 from gmembench.core.judges import AT_END, REST, STATE, USE, judge_end, judge_rest, judge_state, judge_use
 from gmembench.core.views import Record, Word
 from gmembench.core.world import IN_GUEST, actor, small_head_at

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from gmembench.core.errno import RESULTS
-from gmembench.core.jit import OUTCOME_BITS, kernel, part
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
+from gmembench.core.jit import kernel, part
 from gmembench.core.operations import OPERATION, PROGRAMS
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.programs import Code

@@ -30,8 +30,9 @@ from gmembench.core.drivers.moves import (
     settle,
 )
 from gmembench.core.drivers.prepared import Prepared
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.invariant import WHENS
-from gmembench.core.jit import OUTCOME_BITS, kernel
+from gmembench.core.jit import kernel
 from gmembench.core.judges import (
     AT_END,
     REST,

@@ -13,7 +13,8 @@ import numpy as np
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.pages import NAMES, PAGES
 from gmembench.core.drivers.prepared import Prepared
-from gmembench.core.jit import inlined_part, kernel, load_word, store_word
+from gmembench.core.intrinsics.words import load_word, store_word
+from gmembench.core.jit import inlined_part, kernel
 from gmembench.core.operations import PROGRAM_NUMBER
 from gmembench.core.views import Record
 from gmembench.core.world import CONSUMER_NONE, PFN_CHAINS, PFN_FIELDS, actor, consumer, file, page, small_head, tlb

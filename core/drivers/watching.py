@@ -7,7 +7,8 @@ import numpy as np
 
 from gmembench.core.drivers.instance import Condition, Need, Sometimes
 from gmembench.core.errors import UserError
-from gmembench.core.jit import inlined_part, load_word
+from gmembench.core.intrinsics.words import load_word
+from gmembench.core.jit import inlined_part
 from gmembench.core.views import Record, Word
 from gmembench.core.world import SMALL, World, actor
 

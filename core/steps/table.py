@@ -7,18 +7,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gmembench.core.cold import compile_once
-from gmembench.core.jit import (
-    INTERPRETED,
-    MACHINE,
-    STEPS_FOLDER,
-    chain_runner,
-    code_size,
-    compiling,
-    link_filler,
-    step_filler,
-    step_kernel,
-    step_runner,
-)
+from gmembench.core.intrinsics.chains import chain_runner, code_size, link_filler, step_filler, step_runner
+from gmembench.core.jit import INTERPRETED, MACHINE, STEPS_FOLDER, compiling, step_kernel
 from gmembench.core.steps.registry import Step, all_steps
 from gmembench.core.world import SMALL, WIDE
 

@@ -10,7 +10,8 @@ from gmembench.core import jit
 from gmembench.core.drivers.exhaustive import Explorer
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.moves import CHOICE_SHIFT, SPARE_MOVES, WAITED, list_moves, make_move, settle
-from gmembench.core.jit import copy_words, lean_kernel
+from gmembench.core.intrinsics.blocks import copy_words
+from gmembench.core.jit import lean_kernel
 from gmembench.core.world import SMALL, actor, small_head_at
 
 BATCH = 1 << 14

@@ -10,7 +10,7 @@ from interleavings import operation, tiny
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.stepper import EXIT, KINDS, STEP, Stepper
-from gmembench.core.jit import OUTCOME_BITS
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.operations import OPERATION, WRITE
 from gmembench.core.outcomes import BLOCKED
 from gmembench.core.programs import Program, assemble
