@@ -10,8 +10,10 @@ FAMILY = "DejaVu Sans"
 
 @cache
 def _advance(character: str, bold: bool) -> float:
-    """How far a character moves the pen, in parts of the font size."""
+    """How far a character moves the pen, in parts of the font size; a whole one if the font does not have it."""
     font = get_font(findfont(FontProperties(family=FAMILY, weight="bold" if bold else "normal")))
+    if not font.get_char_index(ord(character)):
+        return 1.0
     font.set_size(100, 72)
     return float(font.load_char(ord(character)).linearHoriAdvance) / 65536 / 100
 

@@ -8,6 +8,7 @@ from gmembench.reports.overview import overview
 
 _COLUMN, _LINE = 62.0, 22.0
 _TURN = 35.0
+_NAME = 150.0
 
 
 def draw(results: Results) -> Canvas | None:
@@ -15,7 +16,7 @@ def draw(results: Results) -> Canvas | None:
     found = overview(results)
     rows = found.rows()
     left = 16 + min(max(lettering.width(scenario, 11) for scenario, _ in rows), 240)
-    top = 56 + max(lettering.width(design, 10.5) for design in results.designs) * 0.6
+    top = 56 + max(min(lettering.width(design, 10.5), _NAME) for design in results.designs) * 0.6
     canvas = Canvas(left + _COLUMN * len(results.designs) + 90, top + _LINE * len(rows) + 12)
     metric, (hardware, page_size) = found.metrics[0], found.groups[0]
     title = f"{metric.label} ({metric.kind}), ratio to {found.baseline}; hardware {hardware}, {page_size}"
@@ -24,7 +25,7 @@ def draw(results: Results) -> Canvas | None:
         x = left + _COLUMN * (column + 0.5)
         cast = results.cast[design]
         canvas.marker(x - 2, top - 9, cast.marker, cast.variable)
-        canvas.text(x + 2, top - 20, design, size=10.5, angle=_TURN)
+        canvas.text(x + 2, top - 20, lettering.fitted(design, 10.5, _NAME), size=10.5, angle=_TURN)
     for number, (scenario, fields) in enumerate(rows):
         y = top + _LINE * (number + 0.5)
         canvas.text(left - 8, y, lettering.fitted(scenario, 11, left - 14), anchor="end")

@@ -10,6 +10,7 @@ from gmembench.reports.touchpoints import kvm_rows, places
 
 _LEFT, _COLUMN, _LINE = 118.0, 46.0, 20.0
 _TURN = 40.0
+_NAME = 150.0
 _SMALLEST, _LARGEST = 0.1, 0.6
 
 
@@ -22,7 +23,7 @@ def draw(results: Results) -> Canvas | None:
     counts = pairs.groupby(["place", "nature", "design"]).size()
     some = set(rows["design"])
     designs = [design for design in results.designs if design in some]
-    top = 26 + max(lettering.width(design, 10.5) for design in designs) * 0.68
+    top = 26 + max(min(lettering.width(design, 10.5), _NAME) for design in designs) * 0.68
     lines = _lines(rows)
     right = _LEFT + _COLUMN * len(designs)
     over = max(
@@ -62,7 +63,7 @@ def _heads(canvas: Canvas, results: Results, designs: list[str], top: float) -> 
         x = _LEFT + _COLUMN * (column + 0.5)
         cast = results.cast[design]
         canvas.marker(x - 2, top - 8, cast.marker, cast.variable)
-        canvas.text(x + 2, top - 20, design, size=10.5, angle=_TURN)
+        canvas.text(x + 2, top - 20, lettering.fitted(design, 10.5, _NAME), size=10.5, angle=_TURN)
 
 
 def _field(canvas: Canvas, colour: str, x: float, y: float, count: int, largest: int) -> None:

@@ -29,6 +29,7 @@ ODD_CELLS = (
     "$x^{$/guest-memfd/none/4K",
     "<script>alert(1)</script> & more/a-design-of-ones-own/snp/1G",
     "<b>/<i>own</i>/none/4K",
+    f"trace/日本語-{'w' * 60}/none/4K",
     "trace/legacy-vma/none/4K",
 )
 
