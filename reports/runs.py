@@ -6,7 +6,9 @@
 import contextlib
 import gc
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +139,7 @@ def read_table(paths: Iterable[Path]) -> pd.DataFrame:
     `time_ns` is the mean over the means of the processes, missing for a cell that was only counted.
     """
     with quiet_collector():
-        return table([read_run(path) for path in paths])
+        return table(read_run(path) for path in paths)
 
 
 @contextlib.contextmanager
@@ -152,21 +154,26 @@ def quiet_collector() -> Iterator[None]:
             gc.enable()
 
 
-def table(runs: Sequence[Run]) -> pd.DataFrame:
-    """The same of runs that were read."""
-    rows = [(str(run.path), name, cell) for run in runs for name, cell in run.cells.items()]
-    frame = pd.DataFrame({"file": [row[0] for row in rows], "cell": [row[1] for row in rows]})
-    cells = [row[2] for row in rows]
-    for part in NAME_PARTS:
-        frame[part] = [cell.facts[part] for cell in cells]
-    frame["kind"] = ["measured" if cell.means_s else "counted" for cell in cells]
-    frame["parameters"] = [cell.facts.get("parameters", "") for cell in cells]
-    for counter in COUNTERS:
-        values = np.array([cell.counted.get(counter, -1) for cell in cells], dtype=np.int64)
-        frame[counter] = pd.arrays.IntegerArray(values, values < 0)
-    frame["processes"] = [len(cell.means_s) for cell in cells]
-    frame["time_ns"] = [1e9 * sum(c.means_s) / len(c.means_s) if c.means_s else float("nan") for c in cells]
-    return frame
+def table(runs: Iterable[Run]) -> pd.DataFrame:
+    """The same of runs, none of which is kept: a thousand of them would fill the memory."""
+    texts: dict[str, list[str]] = {name: [] for name in ("file", "cell", *NAME_PARTS, "kind", "parameters")}
+    counts: dict[str, list[int]] = {name: [] for name in COUNTERS}
+    processes: list[int] = []
+    times: list[float] = []
+    for run in runs:
+        cells = list(run.cells.values())
+        texts["file"] += [str(run.path)] * len(cells)
+        texts["cell"] += run.cells
+        texts["kind"] += ["measured" if cell.means_s else "counted" for cell in cells]
+        for part in (*NAME_PARTS, "parameters"):
+            texts[part] += [sys.intern(cell.facts.get(part, "")) for cell in cells]
+        for counter, column in counts.items():
+            column += [cell.counted.get(counter, -1) for cell in cells]
+        processes += [len(cell.means_s) for cell in cells]
+        times += [1e9 * sum(c.means_s) / len(c.means_s) if c.means_s else math.nan for c in cells]
+    numbers = {name: np.array(column, dtype=np.int64) for name, column in counts.items()}
+    arrays = {name: pd.arrays.IntegerArray(values, values < 0) for name, values in numbers.items()}
+    return pd.DataFrame({**texts, **arrays, "processes": processes, "time_ns": times})
 
 
 def digest(path: Path) -> str:
