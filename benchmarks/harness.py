@@ -241,7 +241,7 @@ class Run:
             text = kept.get(cell.name, {}).get("text") or self._timed_plainly(cell.name)
             if text:
                 self.outcome.plain[cell.name] = text
-            self.show.timed(cell.name, 1, 1)
+                self.show.timed_plainly(cell.name)
 
     def _timed_plainly(self, name: str) -> str:
         self.show.timing(name)

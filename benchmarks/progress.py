@@ -40,6 +40,11 @@ class Progress:
         if process == processes:
             self._say(f"timed {group}: {processes} processes")
 
+    def timed_plainly(self, name: str) -> None:
+        """A cell was timed by pyperf's own manager."""
+        self._advance(f"timed {name}")
+        self._say(f"timed {name} by pyperf")
+
     def failed(self, name: str, cause: str) -> None:
         """A cell failed; this is shown even when lines are not."""
         self._advance(f"failed {name}")
