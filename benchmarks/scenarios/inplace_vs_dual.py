@@ -66,9 +66,13 @@ def build(parameters: Parameters) -> Workload:
     made = [converted(0, 2 * half, {}, actor=vcpus, flags=PRIVATE), touched(0, half, vcpus, size)]
     if way == "pool":
         made.append(operations("convert", half, actor=vcpus, count=half))
-    for number in range(buffers * int(parameters["laps"])):
+    laps = int(parameters["laps"])
+    alike = laps if buffers % vcpus == 0 else 1  # then every lap has the same vCPU at the same buffer
+    turns: list[np.ndarray] = []
+    for number in range(buffers * laps // alike):
         buffer = np.arange(size) + number % buffers * size
-        made += turn(parameters, buffer, half + buffer, number % vcpus, vcpus)
+        turns += turn(parameters, buffer, half + buffer, number % vcpus, vcpus)
+    made += turns * alike
     return Workload(np.concatenate(made), 2 * half, ((0, 2 * half),), vcpus, 1)
 
 
