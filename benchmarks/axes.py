@@ -12,7 +12,6 @@ from itertools import product
 from gmembench.benchmarks.scenario import NONE, PUNCH_POLICIES, Parameters, Scenario
 from gmembench.core.errors import UserError
 from gmembench.core.programs import Design, Hardware
-from gmembench.inject.injection import why_no_injection
 
 Settings = tuple[tuple[str, str], ...]
 
@@ -155,6 +154,8 @@ def why_not_settings(
     reason = scenario.unfit_settings(chosen, parameters) or _no_conversion(scenario, chosen, parameters, design)
     reason = reason or _no_punch(chosen, parameters, design) or _no_policy(chosen, design)
     if reason is None and "inject" in chosen:
+        from gmembench.inject.injection import why_no_injection  # a tenth of a second, which few processes need
+
         reason = why_no_injection(chosen["inject"], design, hardware)
     return f"{design.name}: {reason}" if reason else None
 

@@ -25,7 +25,6 @@ from gmembench.core.errors import UserError
 from gmembench.core.operations import PROGRAMS, check_operations
 from gmembench.core.programs import Code, Design, Hardware, assemble
 from gmembench.core.world import Geometry, World
-from gmembench.inject import injection
 
 Fixed = tuple[tuple[str, int | str], ...]
 """Parameters that can be a key."""
@@ -203,8 +202,11 @@ def parts(paths: tuple[Path, ...]) -> tuple[dict[str, Scenario], dict[str, Desig
 def assembled(design: str, hardware: str, paths: tuple[Path, ...], injected: str) -> Code:
     """The code of a design on a hardware, with the edits of a plan; all its cells in a process share it."""
     _, designs, kinds = parts(paths)
-    found = designs[design] if injected == NONE else injection.edited(injected, designs[design], paths)
-    return assemble(found, kinds[hardware])
+    if injected == NONE:
+        return assemble(designs[design], kinds[hardware])
+    from gmembench.inject import injection
+
+    return assemble(injection.edited(injected, designs[design], paths), kinds[hardware])
 
 
 def build_workload(scenario: Scenario, parameters: Mapping[str, int | str]) -> Workload:
@@ -256,6 +258,8 @@ def with_settings(workload: Workload, chosen: Mapping[str, str], paths: Sequence
         workload = replace(workload, nodes=nodes, policy=policy)
     if chosen.get("inject", NONE) == NONE:
         return workload
+    from gmembench.inject import injection  # a tenth of a second, which few processes need
+
     actor = workload.vcpus + workload.host_actors
     work = injection.mixed_in(chosen["inject"], workload.operations, workload.gfns, actor, paths)
     spare = workload.spare_gfns or workload.gfns  # pages may move
