@@ -123,6 +123,7 @@ class Body(Strict, frozen=True, kw_only=True):
     """A scenario file.
 
     `needs`: programs that a design must have beside those in the scripts. `page_size`: one that its cells must have.
+    `hardware`: kinds that it is proved on.
     """
 
     doc: str
@@ -132,7 +133,7 @@ class Body(Strict, frozen=True, kw_only=True):
     prepare: tuple[str, ...] = ()
     timer: bool = False
     needs: tuple[str, ...] = ()
-    hardware: tuple[str, ...] = ("none",)
+    hardware: tuple[str, ...] = ("none", "tdx", "snp")
     events: tuple[EventUse, ...] = ()
     sometimes: tuple[State, ...]
     never: dict[str, str] = {}

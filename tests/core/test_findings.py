@@ -55,7 +55,7 @@ SHOWN = {
 PROVED = {
     ("fd-private", "STALE-TLB"): ("fault-vs-convert-there-and-back", ("none", "tdx", "snp")),
     ("fd-private", "ALIAS"): ("fault-vs-convert-there-and-back", ("none", "tdx", "snp")),
-    ("fd-private", "HUGE"): ("huge-vs-convert", ("none",)),
+    ("fd-private", "HUGE"): ("huge-vs-convert", ("none", "tdx", "snp")),
     ("fd-private", "OBJ"): ("teardown-vs-reuse", ("none", "tdx", "snp")),
     ("fd-restricted", "UAF-MAP"): ("huge-vs-punch", ("none", "snp")),
     ("fd-restricted", "HW"): ("huge-vs-punch", ("snp",)),
