@@ -1,4 +1,4 @@
-"""`python -m gmembench.benchmarks.exploring`: how many steps and schedules a second the drivers at random make.
+"""`python -m gmembench.benchmarks.exploring`: how fast the drivers are that explore, at random and exhaustively.
 
 Exit codes: 0 done; 2 bad usage.
 """
@@ -12,10 +12,14 @@ import click
 from gmembench.benchmarks.commands import options
 from gmembench.benchmarks.peers.compare import cpu_name, one_cpu
 from gmembench.core.catalog import load_designs, load_hardware
+from gmembench.core.drivers.exhaustive import Explorer
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.sampling import STRATEGIES, Sampler
 from gmembench.inject.question import chosen
 from gmembench.inject.scenario import instance_of, load_scenarios
+
+SEARCHES = 7
+"""Searches of all states at most, of which the median is told."""
 
 HUNDRED = 100
 """Steps of the schedule whose rate is told beside that of the scenario's own."""
@@ -46,6 +50,27 @@ def rate(sampler: Sampler, seconds: float, runs: int) -> dict[str, Any]:
     }
 
 
+def search_rate(instance: Instance, runs: int) -> dict[str, float]:
+    """States and transitions a second of CPU time: depth first, no reduction, a table that does not grow."""
+    whole = Explorer(instance, live=False, reductions=()).run()
+    if whole.verdict != "holds":
+        raise click.UsageError(f"an exhaustive search ends with {whole.verdict}: choose a world that holds")
+    seconds = []
+    for _ in range(runs):
+        explorer = Explorer(instance, order="depth", live=False, reductions=(), expected=whole.states)
+        began = time.process_time()
+        explorer.run()
+        seconds.append(time.process_time() - began)
+    return {
+        "states": whole.states,
+        "transitions": whole.transitions,
+        "median_states_per_second": whole.states / statistics.median(seconds),
+        "best_states_per_second": whole.states / min(seconds),
+        "median_transitions_per_second": whole.transitions / statistics.median(seconds),
+        "best_transitions_per_second": whole.transitions / min(seconds),
+    }
+
+
 def measure(instance: Instance, seconds: float, runs: int) -> dict[str, Any]:
     """The rates of each strategy, all invariants judged after each step."""
     return {name: rate(Sampler(instance, strategy=name), seconds, runs) for name in STRATEGIES}
@@ -59,7 +84,7 @@ def measure(instance: Instance, seconds: float, runs: int) -> dict[str, Any]:
 @click.option("--runs", default=21, show_default=True, type=click.IntRange(1), help="Runs of each strategy.")
 @options.as_json
 def exploring(design: str, hardware: str, scenario: str, seconds: float, runs: int, as_json: bool) -> None:
-    """Measure the drivers that choose at random: steps and schedules a second on one CPU.
+    """Measure the drivers that explore: steps and schedules a second at random, states a second of a whole search.
 
     Times are CPU times of the process. The best run is the one that others on the machine disturbed least.
 
@@ -74,6 +99,7 @@ def exploring(design: str, hardware: str, scenario: str, seconds: float, runs: i
     )
     with one_cpu():
         rates = measure(instance, seconds, runs)
+        searched = search_rate(instance, min(runs, SEARCHES))
     report = {
         "cpu": cpu_name(),
         "clock": "CPU time of the process",
@@ -83,6 +109,7 @@ def exploring(design: str, hardware: str, scenario: str, seconds: float, runs: i
         "actors": len(instance.scripts),
         "runs": runs,
         "strategies": rates,
+        "exhaustive": searched,
     }
     if as_json:
         options.print_json(report)
@@ -96,6 +123,12 @@ def exploring(design: str, hardware: str, scenario: str, seconds: float, runs: i
             f"(best {r['best_schedules_per_second']:,.0f}); "
             f"{r['best_schedules_of_100_steps_per_second']:,.0f} schedules/s at best, if they had 100"
         )
+    click.echo(
+        f"exhaustive, all {searched['states']:,} states, no reduction: "
+        f"{searched['median_states_per_second'] / 1e6:.1f} M states/s, "
+        f"{searched['median_transitions_per_second'] / 1e6:.1f} M transitions/s "
+        f"(best {searched['best_transitions_per_second'] / 1e6:.1f})"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The only place that configures Numba: decorators, the cache folder, record pointers and the step table.
+"""The only place that configures Numba: decorators and the cache folder.
 
 Compiled kernels see records as bare pointers: no array structure is passed, nothing is reference
 counted, and a step is called with three pointers. The addresses of all steps lie in one table that

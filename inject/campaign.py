@@ -76,7 +76,7 @@ class Orders:
 
     def strategy_of(self, batch: int) -> Strategy:
         """Who makes a batch."""
-        return "random" if batch % BASELINE_EVERY == BASELINE_EVERY - 1 else self.strategy
+        return "random" if batch % BASELINE_EVERY == 1 else self.strategy
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Found:
     @property
     def told(self) -> str:
         """What it is, for a claim."""
-        return f"schedule number {self.number} breaks {self.violation.invariant}" + (
+        return f"{self.strategy} schedule number {self.number} breaks {self.violation.invariant}" + (
             self.stuck and f", as {self.stuck}"
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from gmembench.inject.failure import Failure, read_failure, write_failure
+from gmembench.inject.failure import Failure, write_failure
 
 
 def name_of(failure: Failure) -> str:
@@ -28,8 +28,3 @@ def keep(folder: Path, failure: Failure) -> Path | None:
 def corpus(folder: Path) -> list[Path]:
     """All files of a corpus, by name."""
     return sorted(folder.glob("*.json"))
-
-
-def load_corpus(folder: Path) -> list[Failure]:
-    """All failures of a corpus. Raises UserError for a file that is none."""
-    return [read_failure(path) for path in corpus(folder)]

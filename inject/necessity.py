@@ -22,7 +22,7 @@ NECESSARY, PROGRESS, REDUNDANT, OUTSIDE, NOT_REACHED, FIXED, ILL_FORMED, OPEN = 
     "not tried",
 )
 VERDICTS = {
-    NECESSARY: "without it an invariant of safety breaks; the shortest failure is shown",
+    NECESSARY: "without it an invariant of safety breaks; the line below it replays the shortest failure",
     PROGRESS: "without it somebody waits or retries for ever, and nothing else breaks",
     REDUNDANT: "without it nothing breaks in these worlds, up to their bounds",
     OUTSIDE: "without it nothing breaks, and the step says what it protects that the model does not have",

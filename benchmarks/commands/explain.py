@@ -137,6 +137,8 @@ def as_text(table: "Table") -> str:
         verdict += f": {entry.guards}" if entry.guards and not entry.invariant else ""
         moved = moved_in_words(entry)
         lines.append(f"{entry.name:{width}}  {verdict}{f'; moved: {moved}' if moved else ''}")
+        if entry.shown is not None:
+            lines.append(f"{'':{width}}    gmembench replay {entry.shown.replay}")
     lines += ["", *(f"{count:5}  {verdict}: {VERDICTS[verdict]}" for verdict, count in table.counts.items()), ""]
     placed = {what for entry in table.entries for what in entry.places}
     lines += [f"moved, {what}: {said}" for what, said in PLACES.items() if what in placed]

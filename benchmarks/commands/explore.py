@@ -131,7 +131,10 @@ def explore(
         check_new_path(save, "--save")
     words = Words(design, scenario, hardware, plan, edits_in_order(ctx, edits), ignore, seed, paths)
     question, most_seconds = ask(words), float("inf") if seconds is None else seconds
+    if failures > 1 and corpus is None:
+        raise click.UsageError("--failures goes with --corpus DIR, where each is kept")
     shots: Sequence[Shot] = ()
+    kept: tuple[Path, ...] = ()
     if sweep:
         from gmembench.inject.sweep import swept, use_of
 
@@ -143,7 +146,8 @@ def explore(
 
         strategy: Strategy = "random" if depth is None else "pct"
         orders = Orders(sampled, most_seconds, strategy, depth or 1, seed, workers, failures, swarm)
-        answer = by_chance(question, orders, progress=Progress().tell, corpus=corpus).answer
+        campaigned = by_chance(question, orders, progress=Progress().tell, corpus=corpus)
+        answer, kept = campaigned.answer, campaigned.kept
     else:
         from gmembench.inject.answer import Limits, exhaustively
 
@@ -153,9 +157,12 @@ def explore(
 
         write_failure(save, answer.failure)
     if as_json:
-        options.print_json(as_data(answer, save) | ({"shots": [as_shot(shot) for shot in shots]} if sweep else {}))
+        more = {"shots": [as_shot(shot) for shot in shots]} if sweep else {}
+        files = {"corpus": [str(path) for path in kept]} if corpus is not None else {}
+        options.print_json(as_data(answer, save) | more | files)
     else:
-        sys.stdout.write(as_table(shots) + as_text(answer, save))
+        new = "".join(f"new in the corpus: {path}\n" for path in kept)
+        sys.stdout.write(as_table(shots) + as_text(answer, save) + new)
     return answer.exit_code
 
 
@@ -246,6 +253,7 @@ def as_data(answer: "Answer", save: Path | None = None) -> dict[str, Any]:
         "reductions": list(answer.reductions),
         "memory": answer.memory,
         "sometimes": {"seen": answer.seen, "absent": q.states_absent},
+        "lacking": list(answer.lacking),
         "steps": answer.steps,
         "switches": failure.switches if failure else None,
         "replay": f"gmembench replay {failure.replay}" if failure and failure.replay else None,
@@ -289,6 +297,8 @@ def _state_lines(answer: "Answer") -> list[str]:
     told = f"Of {len(answer.seen)} states that must be seen, {len(answer.seen) - len(lacking)} were."
     if lacking:
         told += f" Not seen: {'; '.join(lacking)}."
+    if answer.lacking:
+        told += f" So this ends with {answer.exit_code}: so many schedules must see them, or nothing was tested there."
     return textwrap.wrap(told, WIDTH)
 
 

@@ -113,8 +113,8 @@ def answer(found: "Replay") -> dict[str, Any]:
         "reason": failure.violation.reason if failure else None,
         "gfn": failure.violation.gfn if failure else None,
         "steps": [step_line(choice, failure.actors) for choice in failure.choices] if failure else [],
-        "context_switches": failure.switches if failure else None,
-        "replay": failure.replay if failure else "",
+        "switches": failure.switches if failure else None,
+        "replay": failure.replay if failure else None,
         "other_sources": found.other_sources,
         "difference": (
             {"step": difference.step, "expected": difference.expected, "got": difference.got} if difference else None

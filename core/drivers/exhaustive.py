@@ -318,8 +318,15 @@ class Explorer:
             )
         )
 
+    def _compile(self) -> None:
+        """Have the loops compiled before the clock starts: the search pauses before its first state."""
+        self.search[0]["pause_at"] = 0
+        Explorer._on(self)
+        mark_reaching(self.edges, 0, np.zeros(1, np.uint8))
+
     def run(self, *, interruptible: bool = False) -> Exploration:
         """Search to the end, to the first violation, or to a bound. `interruptible`: an interrupt is a bound too."""
+        self._compile()
         started = time.perf_counter()
         try:
             why, stopped = self._search(started)

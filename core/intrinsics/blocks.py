@@ -12,11 +12,7 @@ from numba.extending import intrinsic
 from gmembench.core.intrinsics.records import byte_pointer, emit_prefetch
 from gmembench.core.intrinsics.words import fold_product, wide_product, word_pointer
 from gmembench.core.jit import INTERPRETED, WORD
-from gmembench.core.views import (
-    Record,
-    View,
-    Word,
-)
+from gmembench.core.views import Record, View, Word
 
 
 def _item_prefetcher() -> Callable[[np.ndarray, int], None]:

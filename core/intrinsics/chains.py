@@ -13,9 +13,7 @@ from gmembench.core.intrinsics.records import byte_pointer, field_pointer, read_
 from gmembench.core.jit import INTERPRETED, WORD
 from gmembench.core.layouts import Layout
 from gmembench.core.rows import BRANCH, LEAVE, ROW
-from gmembench.core.views import (
-    Record,
-)
+from gmembench.core.views import Record
 
 
 def call_compiled(context: Any, builder: ir.IRBuilder, step: Any, signature: Any, args: list[ir.Value]) -> ir.Value:

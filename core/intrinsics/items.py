@@ -9,9 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from gmembench.core.jit import INTERPRETED
-from gmembench.core.views import (
-    Word,
-)
+from gmembench.core.views import Word
 
 
 def _raw(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value, index: ir.Value) -> ir.Value:

@@ -11,9 +11,7 @@ from gmembench.core.intrinsics.chains import call_compiled
 from gmembench.core.intrinsics.records import layout_of, step_types
 from gmembench.core.jit import INTERPRETED, WORD
 from gmembench.core.layouts import Layout
-from gmembench.core.views import (
-    Record,
-)
+from gmembench.core.views import Record
 
 NUMBER_SHIFT = 40
 """A judge returns the number of the rule that found something, shifted by this, and what the rule returned."""

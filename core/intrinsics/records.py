@@ -14,13 +14,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 from gmembench.core.jit import INTERPRETED, WORD
 from gmembench.core.layouts import Layout
 from gmembench.core.rows import ROW
-from gmembench.core.views import (
-    Record,
-    element_view,
-    header_at_view,
-    header_view,
-    nested_view,
-)
+from gmembench.core.views import Record, element_view, header_at_view, header_view, nested_view
 
 
 def byte_pointer(builder: ir.IRBuilder, base: ir.Value, offset: ir.Value) -> ir.Value:

@@ -9,12 +9,7 @@ from numba.extending import intrinsic
 
 from gmembench.core.intrinsics.records import byte_pointer
 from gmembench.core.jit import INTERPRETED, WORD
-from gmembench.core.views import (
-    Record,
-    Word,
-    load_word_view,
-    store_word_view,
-)
+from gmembench.core.views import Record, Word, load_word_view, store_word_view
 
 
 def word_pointer(builder: ir.IRBuilder, record: ir.Value, at: ir.Value) -> ir.Value:

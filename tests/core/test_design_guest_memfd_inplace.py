@@ -282,7 +282,7 @@ def test_the_guests_fault_keeps_no_reference_and_the_sequence_protects_it() -> N
 
 
 def test_a_fault_across_a_conversion_exits() -> None:
-    """A fault that was private when it began, and whose gfn is shared at the retry, is a memory fault (M6)."""
+    """A fault that was private when it began, and whose gfn is shared at the retry, is a memory fault."""
     t = turns_of(DESIGN)
     t.start(V0, "access", 2, write=True)
     t.run(V0, "access.fault.snapshot_seq")

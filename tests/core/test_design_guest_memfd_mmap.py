@@ -132,7 +132,7 @@ def test_without_memory_the_vmm_gets_enomem() -> None:
 
 
 def test_punching_a_mapped_folio_nests_an_invalidation() -> None:
-    """Unmapping the folio from the host notifies KVM inside the punch's own invalidation: the count reaches 2 (M13)."""
+    """Unmapping the folio from the host notifies KVM inside the punch's own invalidation: the count reaches 2."""
     t = turns_of(DESIGN)
     t.do(H0, "host_access", 2, write=True)
     t.do(V0, "access", 2)
@@ -215,7 +215,7 @@ def test_two_host_threads_fault_on_one_page() -> None:
 
 
 def test_a_numa_scan_zaps_the_guest_and_the_migration_is_refused() -> None:
-    """A mapping without a policy is scanned (M13): the hva notifier zaps the guest, the hint is restored.
+    """A mapping without a policy is scanned: the hva notifier zaps the guest, the hint is restored.
 
     The page of a guest_memfd file cannot move: the attempt ends at the mapping, after another notification.
     """
