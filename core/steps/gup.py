@@ -77,7 +77,7 @@ def read_entry(w: Record, a: Record, r: Record) -> int:
     """Read an entry that names no page. A poisoned one is answered with SIGBUS, or with operand `value`."""
     state = hpte_state(w, a["gfn"])
     if state == HPTE_SWAP:
-        a["content"] = frame(w, a["gfn"])["hpfn"]
+        a["old_bits"] = frame(w, a["gfn"])["hpfn"]
         return SWAPPED
     if state == HPTE_POISON:
         a["error"] = r["value"] if r["value"] != 0 else SIGBUS
@@ -89,7 +89,7 @@ def read_entry(w: Record, a: Record, r: Record) -> int:
 @step("mm", "state", "swap_read_folio")
 def swap_in(w: Record, a: Record, r: Record) -> int:
     """Read the swap slot into the new page."""
-    unpack_content(w, a["pfn"], a["gfn"], a["content"])
+    unpack_content(w, a["pfn"], a["gfn"], a["old_bits"])
     return NEXT
 
 

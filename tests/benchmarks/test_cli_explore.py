@@ -115,12 +115,12 @@ def test_what_holds_is_exit_zero(tiny: Path) -> None:
 def test_a_bound_is_exit_four(tiny: Path) -> None:
     """Stopped before a verdict: what was covered is told, and that it is not all."""
     where = ("--path", str(tiny), "--design", "legacy-vma", "--scenario", "tiny")
-    done = explore(*where, "--states", "150", "--json")
+    done = explore(*where, "--states", "50", "--json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["verdict"]) == (4, "bound")
-    assert answer["claim"].startswith("Stopped at the bound of 150 states after 150 states and ")
+    assert answer["claim"].startswith("Stopped at the bound of 50 states after 50 states and ")
     assert "These are not all states, and whether all scripts can end is not known." in answer["claim"]
-    assert answer["states"] == 150
+    assert answer["states"] == 50
 
 
 def test_memory_is_a_bound() -> None:

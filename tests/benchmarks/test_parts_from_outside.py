@@ -28,7 +28,7 @@ from gmembench.benchmarks.scenario import Scenario, Workload, booted
 import numpy as np
 def build(parameters):
     gfns = parameters["gfns"]
-    return Workload(np.concatenate(booted(gfns, 1, 8)), gfns, ((0, gfns),), 1, 1)
+    return Workload(np.concatenate(booted({**parameters, "vcpus": 1, "range_gfns": 8})), gfns, ((0, gfns),), 1, 1)
 SCENARIO = Scenario("eight-pages", __doc__, {"small": {"gfns": 8}, "full": {"gfns": 8}}, build)
 '''
 
