@@ -253,6 +253,10 @@ class Explorer:
         return True
 
     def _on(self) -> int:
+        """Search on until the loop returns; says why."""
+        return self._loop()
+
+    def _loop(self) -> int:
         p = self.prepared
         return int(
             search_on(
@@ -321,14 +325,15 @@ class Explorer:
     def _compile(self) -> None:
         """Have the loops compiled before the clock starts: the search pauses before its first state."""
         self.search[0]["pause_at"] = 0
-        Explorer._on(self)
+        self._loop()
         mark_reaching(self.edges, 0, np.zeros(1, np.uint8))
 
     def run(self, *, interruptible: bool = False) -> Exploration:
         """Search to the end, to the first violation, or to a bound. `interruptible`: an interrupt is a bound too."""
-        self._compile()
         started = time.perf_counter()
         try:
+            self._compile()
+            started = time.perf_counter()
             why, stopped = self._search(started)
         except KeyboardInterrupt:
             if not interruptible:
