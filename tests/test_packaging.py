@@ -148,6 +148,7 @@ def clean_environment(cache: Path) -> dict[str, str]:
     return variables | {"GMEMBENCH_CACHE_DIR": str(cache)}
 
 
+@pytest.mark.cold
 def test_the_installed_command_runs_its_own_sources(
     wheel: Path, tmp_path: Path, python_with: Callable[..., Path]
 ) -> None:

@@ -34,6 +34,7 @@ def counted(python: Path, environment: dict[str, str], folder: Path) -> dict[str
     return {**loaded["metadata"], **loaded["benchmarks"][0].get("metadata", {})}
 
 
+@pytest.mark.cold
 def test_kernels_follow_the_sources(
     tmp_path: Path, copy_tree: Callable[[Path], Path], python_with: Callable[..., Path]
 ) -> None:

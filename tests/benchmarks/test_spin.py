@@ -13,6 +13,13 @@ from gmembench.core.drivers.exhaustive import Explorer
 
 SMALL = ["fault-vs-punch-1-1", "fault-vs-punch-1-1-timer", "fault-vs-convert-huge-1", "fault-vs-convert-huge-1-timer"]
 MUTANTS = [(name, mutant) for name in SMALL for mutant in TWINS[name].mutants]
+
+
+def quick_or_cold(name: str, *more: str) -> object:
+    """Parameters of a test; where a timer is added to an instance, one of the cold ones."""
+    return pytest.param(name, *more, marks=[pytest.mark.cold] if name.endswith("-timer") else [])
+
+
 PRINTED = """
 pan:1: assertion violated (spte==cached) (at depth 63)
 State-vector 68 byte, depth reached 560, errors: 1
@@ -34,7 +41,7 @@ def _spin() -> None:
 
 @needs_compiled
 @pytest.mark.usefixtures("_spin")
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [quick_or_cold(name) for name in SMALL])
 def test_counts_are_equal(name: str) -> None:
     """All states without reduction: as many states, and as many transitions."""
     twin = TWINS[name]
@@ -47,7 +54,7 @@ def test_counts_are_equal(name: str) -> None:
 
 @needs_compiled
 @pytest.mark.usefixtures("_spin")
-@pytest.mark.parametrize(("name", "mutant"), MUTANTS)
+@pytest.mark.parametrize(("name", "mutant"), [quick_or_cold(*one) for one in MUTANTS])
 def test_mutants_are_found_by_both(name: str, mutant: str) -> None:
     """Each mutant breaks an invariant here and an assertion there."""
     twin = TWINS[name]
