@@ -15,9 +15,9 @@ from gmembench.core.drivers.fingerprints import (
     hash_keys,
     move_fingerprints,
 )
-from gmembench.core.drivers.first import judge_first
+from gmembench.core.drivers.first import judge_first, settle_first
 from gmembench.core.drivers.instance import Instance
-from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES, settle
+from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES
 from gmembench.core.drivers.partial_order import PartialOrder
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.search import (
@@ -100,13 +100,6 @@ class Exploration:
 
 
 @kernel
-def _settle_first(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
-    w = small_head(buffer)
-    for number in range(w["actors_n"]):
-        settle(w, number, seq_live, keep, neutral)
-
-
-@kernel
 def next_alone(
     buffer: np.ndarray,
     ends: np.ndarray,
@@ -165,7 +158,7 @@ class Explorer:
         self.keys = hash_keys(self.words)
         self.search = np.zeros(1, SEARCH)
         buffer = p.world.buffer
-        _settle_first(buffer, p.seq_live, p.keep, p.neutral)
+        settle_first(p)
         self.search[0]["when"], self.search[0]["found"] = judge_first(p)
         self.search[0]["failed_choice"] = -1
         self.canonical = Canonical(p, vcpus="vcpus" in reductions, pages="pages" in reductions)

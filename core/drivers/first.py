@@ -1,13 +1,26 @@
-"""The first state, which what is prepared leads to: judged and watched like any other, before anybody steps."""
+"""The first state, which what is prepared leads to: settled, judged and watched like any other before anybody steps."""
 
 import numpy as np
 
+from gmembench.core.drivers.moves import settle
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.watching import watch
 from gmembench.core.invariant import WHENS
 from gmembench.core.jit import kernel
 from gmembench.core.judges import REST, SHIPPED, STATE, Violation, judge_rest, judge_state, violation_of
 from gmembench.core.world import actor, small_head
+
+
+@kernel
+def _settle_all(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
+    w = small_head(buffer)
+    for number in range(w["actors_n"]):
+        settle(w, number, seq_live, keep, neutral)
+
+
+def settle_first(p: Prepared) -> None:
+    """Bring the world that a driver begins with to its settled form, in place."""
+    _settle_all(p.world.buffer, p.seq_live, p.keep, p.neutral)
 
 
 @kernel

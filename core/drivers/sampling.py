@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from gmembench.core.drivers.fair import finish
-from gmembench.core.drivers.first import first_violation
+from gmembench.core.drivers.first import first_violation, settle_first
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, Instance
 from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES
 from gmembench.core.drivers.prepared import NO_OPERATIONS, Prepared
@@ -32,7 +32,6 @@ from gmembench.core.drivers.schedules import (
     SAMPLES,
     SCHEDULE,
     sample_on,
-    settle_all,
 )
 from gmembench.core.drivers.search import STUCK_STATE
 from gmembench.core.drivers.stepper import Stepper
@@ -227,7 +226,7 @@ class Sampler:
             )
         self.strategy, self.depth, self.patience = strategy, depth, patience
         self.prepared = p = Prepared(instance)
-        settle_all(p.world.buffer, p.seq_live, p.keep, p.neutral)
+        settle_first(p)
         self.first_violation = first_violation(p)
         self._seen_first = p.watches.seen.copy()
         self.work = p.world.buffer.copy()

@@ -15,7 +15,6 @@ from gmembench.core.drivers.moves import (
     list_moves,
     list_moves_of,
     make_move,
-    settle,
     settle_counts,
 )
 from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new
@@ -24,7 +23,7 @@ from gmembench.core.intrinsics.blocks import copy_words
 from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.intrinsics.items import item, put_item
 from gmembench.core.intrinsics.words import add_words, fold_product, high_product, load_word, multiply_words, store_word
-from gmembench.core.jit import inlined_part, kernel, lean_kernel
+from gmembench.core.jit import inlined_part, lean_kernel
 from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.views import Record, Word
 from gmembench.core.world import actor, small_head
@@ -166,14 +165,6 @@ def some_everywhere(wanted: np.ndarray) -> bool:
         if wanted[i] == np.uint64(0):
             return True
     return False
-
-
-@kernel
-def settle_all(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
-    """Bring the state that schedules begin with to its settled form."""
-    w = small_head(buffer)
-    for number in range(w["actors_n"]):
-        settle(w, number, seq_live, keep, neutral)
 
 
 @lean_kernel
