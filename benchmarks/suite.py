@@ -26,6 +26,8 @@ Of the run, the same in every benchmark:
   cell has two processes.
 - `noise.warning` T: why times of this run are to be distrusted; missing if nothing speaks against them.
 - `cells.not_applicable`, `cells.failed`: JSON lists of `{"cell": NAME, "reason": TEXT}` and `{"cell", "cause"}`.
+- `scenarios.about`: JSON object, name of a scenario (without variant and axes) -> what it does: a sentence, then
+  perhaps more.
 - `rows.<design>/<hardware>`: facts about rows that cells share.
 
 Of a cell:
@@ -59,14 +61,14 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyperf
 
 import gmembench
-from gmembench.benchmarks import noise
+from gmembench.benchmarks import axes, noise
 from gmembench.benchmarks.cells import Cell
 from gmembench.benchmarks.child import one_line
 from gmembench.benchmarks.harness import Outcome
@@ -76,7 +78,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class About:
-    """What a run was asked to do."""
+    """What a run was asked to do. `scenarios`: name -> what it does, of all that there are."""
 
     digest: str
     size: str
@@ -84,6 +86,7 @@ class About:
     harness: str
     seed: int
     command: Sequence[str]
+    scenarios: Mapping[str, str] = field(default_factory=dict)
 
 
 def commit() -> str:
@@ -118,6 +121,9 @@ def run_metadata(cells: Sequence[Cell], outcome: Outcome, about: About, *, compl
         "gmembench.command": one_line(shlex.join(about.command)),
         "cells.not_applicable": json.dumps(not_applicable),
     }
+    ran = {axes.split(cell.scenario)[0] for cell in cells}
+    if told := {name: text for name, text in sorted(about.scenarios.items()) if name in ran}:
+        metadata["scenarios.about"] = json.dumps(told)
     if commit():
         metadata["gmembench.commit"] = commit()
     if outcome.failed:

@@ -51,7 +51,7 @@ def x_axis(canvas: Canvas, scale: Scale, top: float, bottom: float, title: str, 
     for value in ticks(scale.low, scale.high, most):
         x = scale(value)
         canvas.line([(x, top), (x, bottom)], "rule")
-        canvas.text(x, bottom + 10, short(value), size=TICK_SIZE, colour="muted", anchor="middle")
+        canvas.text(x, bottom + 10, short(value), size=TICK_SIZE, colour="muted", anchor="middle", tick=True)
     canvas.text((scale.first + scale.last) / 2, bottom + 26, title, size=TICK_SIZE, colour="muted", anchor="middle")
 
 
@@ -60,4 +60,4 @@ def y_axis(canvas: Canvas, scale: Scale, left: float, right: float, most: int = 
     for value in ticks(scale.low, scale.high, most):
         y = scale(value)
         canvas.line([(left, y), (right, y)], "rule")
-        canvas.text(left - 5, y, short(value), size=TICK_SIZE, colour="muted", anchor="end")
+        canvas.text(left - 5, y, short(value), size=TICK_SIZE, colour="muted", anchor="end", tick=True)

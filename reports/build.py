@@ -22,6 +22,7 @@ from gmembench.reports import (
     sequence,
     theme,
 )
+from gmembench.reports.contact_sheet import Thumbnail
 from gmembench.reports.content import Drawn, Pictured
 from gmembench.reports.figure import Figure, find_figures
 from gmembench.reports.inputs import Inputs, read_inputs
@@ -58,7 +59,7 @@ def make_files(inputs: Inputs) -> Files:
     with rendering.themed():
         drawn = list(draw_figures(inputs.results))
         failures = list(_failures(inputs))
-        sheet = contact_sheet.png([(found.heading, found.png) for found in drawn])
+        sheet = contact_sheet.png([Thumbnail(found.scenario, found.figure.title, found.png) for found in drawn])
     found = findings.findings(inputs.results)
     pictures: list[Drawn | Pictured] = [*drawn, *failures]
     others = {f"figures/{picture.name}.{kind}": data for picture in pictures for kind, data in picture.files}

@@ -36,7 +36,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Text:
-    """A text whose middle line stands at y."""
+    """A text whose middle line stands at y. `tick`: of an axis, and no number of a cell."""
 
     x: float
     y: float
@@ -47,6 +47,7 @@ class Text:
     bold: bool = False
     italic: bool = False
     angle: float = 0
+    tick: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,10 @@ class Canvas:
         bold: bool = False,
         italic: bool = False,
         angle: float = 0,
+        tick: bool = False,
     ) -> None:
         """Write a text whose middle line stands at y."""
-        self.marks.append(Text(x, y, text, size, colour, anchor, bold, italic, angle))
+        self.marks.append(Text(x, y, text, size, colour, anchor, bold, italic, angle, tick))
 
     def marker(self, x: float, y: float, name: str, colour: str, *, size: float = 4, opacity: float = 1) -> None:
         """Draw a marker of MARKERS; its area is about that of a circle of this radius."""
@@ -253,6 +255,7 @@ def _tenths(number: int) -> str:
 def _text(text: Text, colour: str) -> str:
     place = f'x="{_number(text.x)}" y="{_number(text.y)}" dy=".35em" font-size="{_number(text.size)}" fill="{colour}"'
     place += f' text-anchor="{text.anchor}"' if text.anchor != "start" else ""
+    place += ' class="tick"' if text.tick else ""
     place += ' font-weight="bold"' if text.bold else ""
     place += ' font-style="italic"' if text.italic else ""
     if text.angle:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -22,6 +23,7 @@ from gmembench.reports import (
     summary,
     theme,
     touchpoints,
+    vocabulary,
 )
 from gmembench.reports.canvas import Canvas
 from gmembench.reports.designs import Cast
@@ -113,6 +115,9 @@ def content(inputs: Inputs, drawn: Sequence[Drawn], failures: Sequence[Pictured]
         "files": provenance.files(inputs),
         "provenance": provenance.table(results),
         "warnings": provenance.warnings(results),
+        "places": vocabulary.PLACES,
+        "natures": vocabulary.NATURES,
+        "place_colours": theme.PLACE_COLOURS,
     }
 
 
@@ -139,12 +144,19 @@ def _scenarios(results: Results, drawn: Sequence[Drawn], numbers: Mapping[str, i
                 "name": scenario,
                 "slug": slug,
                 "cells": len(cells),
-                "parameters": sorted(set(cells["parameters"]) - {""}),
+                "about": _about(results, scenario),
+                "parameters": sorted({text: str(cell) for cell, text in cells["parameters"].items() if text}.items()),
                 "lacking": [(str(cell), str(row["reason"])) for cell, row in lacking.iterrows()],
                 "figures": [(d, _element(d, numbers)) for d in drawn if d.scenario == scenario],
             }
         )
     return found
+
+
+def _about(results: Results, scenario: str) -> list[str]:
+    """What a scenario does, in paragraphs of which the first is one sentence; empty if the files do not say it."""
+    text = results.about.get(re.split("[:@]", scenario, maxsplit=1)[0], "")
+    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 
 def _data(inputs: Inputs, found: overview.Overview) -> dict[str, Any]:

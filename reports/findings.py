@@ -52,11 +52,15 @@ def _faults(results: Results) -> Finding | None:
     cells = cells[cells["fault_steps"].notna()]
     if cells.empty:
         return None
-    steps = (cells["fault_steps"] / cells["faults"]).to_list()
-    texts = [formatting.ratio(value) for value in steps]
-    first = f"{cells['design'].iloc[0]} takes {texts[0]} steps a fault"
-    others = [f"{design} {text}" for design, text in zip(cells["design"].iloc[1:], texts[1:], strict=True)]
-    return Finding("counted", f"{formatting.listing([first, *others])} ({_place(cells)}).", tuple(cells.index))
+    sentence = f"Steps a fault: {_fewest_first(cells, cells['fault_steps'] / cells['faults'])} ({_place(cells)})."
+    return Finding("counted", sentence, tuple(cells.index))
+
+
+def _fewest_first(cells: pd.DataFrame, means: "pd.Series[float]") -> str:
+    """Designs with their numbers, the smallest first."""
+    ordered = means.sort_values(kind="stable")
+    designs = cells["design"].reindex(ordered.index)
+    return formatting.listing([f"{name} {formatting.ratio(mean)}" for name, mean in zip(designs, ordered, strict=True)])
 
 
 def _conversions(results: Results) -> Finding | None:
@@ -64,13 +68,11 @@ def _conversions(results: Results) -> Finding | None:
     cells = cells[cells["conversion_steps"].notna()]
     if cells.empty:
         return None
-    parts = []
-    for _, cell in cells.iterrows():
-        steps = formatting.ratio(cell["conversion_steps"] / cell["conversions"])
-        pages = cell["converted_gfns"]
-        length = "" if formatting.absent(pages) else f" of {formatting.ratio(pages / cell['conversions'])} pages"
-        parts.append(f"{cell['design']} takes on average {steps} steps a conversion{length}")
-    sentence = f"{formatting.listing(parts)} ({_place(cells)}).{_without(results)}"
+    lengths = (cells["converted_gfns"] / cells["conversions"]).dropna()
+    ends = [formatting.ratio(end) for end in (lengths.min(), lengths.max())] if len(lengths) else []
+    length = f" of {' to '.join(dict.fromkeys(ends))} pages" if ends else ""
+    steps = _fewest_first(cells, cells["conversion_steps"] / cells["conversions"])
+    sentence = f"Steps a conversion{length}, on average: {steps} ({_place(cells)}).{_without(results)}"
     return Finding("counted", sentence, tuple(cells.index))
 
 
@@ -92,11 +94,11 @@ def _touchpoints(results: Results) -> Finding | None:
     for number, design in enumerate(results.designs):
         own = {path: scores[number] for path, scores in sums.items()}
         if not (beyond and design == touchpoints.BASELINE):
-            counts = [f"{s.beyond if beyond else s.static} on the {path} path" for path, s in own.items()]
-            parts.append(f"{design} {formatting.listing(counts)}")
+            parts.append(f"{design} {' and '.join(str(s.beyond if beyond else s.static) for s in own.values())}")
     than = f" beyond those of {touchpoints.BASELINE}" if beyond else ""
+    where = formatting.listing([f"on the {path} path" for path in sums])
     first = results.cells.reset_index().drop_duplicates("design")["cell"]
-    return Finding("counted", f"Touchpoints in KVM's own code{than}: {'; '.join(parts)}.", tuple(first))
+    return Finding("counted", f"Touchpoints in KVM's own code{than}, {where}: {'; '.join(parts)}.", tuple(first))
 
 
 def _held_twice(results: Results) -> Finding | None:
@@ -140,8 +142,8 @@ def _retries(results: Results) -> Finding | None:
         return None
     most = _first_largest(cells, "retries")
     faults = formatting.plural(int(cells["retries"].sum()), "fault")
-    sentence = f"{faults} met an invalidation and ran again, in one cell up to {formatting.count(most['retries'])}"
-    return Finding("counted", f"{sentence} ({_cell(most)}).", tuple(cells.index))
+    where = f"most in {_cell(most)}: {formatting.count(most['retries'])}" if len(cells) > 1 else f"all in {_cell(most)}"
+    return Finding("counted", f"{faults} met an invalidation and ran again, {where}.", tuple(cells.index))
 
 
 PROCESSES_TO_COMPARE = 5
@@ -154,7 +156,7 @@ def _time(results: Results) -> Finding | None:
     if cells.empty:
         return None
     parts = [f"{cell['design']} {_spread(times[str(name)])}" for name, cell in cells.iterrows()]
-    sentence = "The model's own code, which is not a kernel, takes per operation:"
+    sentence = "The model's own code, which is not a kernel, takes so many ns an operation (middle half of processes):"
     fewest = min(times[str(name)].processes for name in cells.index)
     caution = (
         f" With {fewest} processes a cell, time does not rank the designs." if fewest < PROCESSES_TO_COMPARE else ""
@@ -165,7 +167,7 @@ def _time(results: Results) -> Finding | None:
 
 def _spread(time: Distribution) -> str:
     median, low, high = (formatting.time_ns(value) for value in (time.median_ns, time.low_ns, time.high_ns))
-    return f"{median} ns" if time.processes < 2 else f"{median} ns (middle half {low} to {high})"
+    return median if time.processes < 2 else f"{median} ({low} to {high})"
 
 
 def _agreement(results: Results) -> Finding | None:

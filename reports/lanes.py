@@ -1,11 +1,11 @@
 """Lanes: the shared layout of figures with one horizontal line a cell, of one scenario."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from gmembench.reports import lettering
+from gmembench.reports import lettering, theme
 from gmembench.reports.canvas import Canvas
 from gmembench.reports.loading import Results, cell_order
 from gmembench.reports.schema import NAME_PARTS
@@ -19,6 +19,7 @@ LANE = 21.0
 TEXT_SIZE = 10.5
 NOTE_SIZE = 10.0
 LANES_AT_MOST = 54
+LEGEND_LINE = 16
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,33 @@ def note(canvas: Canvas, lane: Lane, text: str) -> None:
     short = lettering.fitted(text, NOTE_SIZE, WIDTH - LEFT - 8)
     with canvas.hover(f"{lane.cell}: {text}", lane.cell):
         canvas.text(LEFT + 4, lane.y, short, size=NOTE_SIZE, colour="muted", italic=True)
+
+
+def legend_rows(places: Sequence[str], width: float) -> list[list[str]]:
+    """The places in as many lines as they need."""
+    rows: list[list[str]] = [[]]
+    room = width - 8
+    for place in places:
+        room -= _legend_width(place)
+        if room < 0:
+            rows.append([])
+            room = width - 8 - _legend_width(place)
+        rows[-1].append(place)
+    return rows
+
+
+def _legend_width(place: str) -> float:
+    return 28 + lettering.width(place, NOTE_SIZE)
+
+
+def draw_legend(canvas: Canvas, rows: Sequence[Sequence[str]]) -> None:
+    """Say at the top which colour is which place."""
+    for line, places in enumerate(rows):
+        x, y = 4.0, 9 + LEGEND_LINE * line
+        for place in places:
+            canvas.box(x, y - 5, 10, 10, theme.PLACE_COLOURS.get(place, theme.OTHER_PLACE))
+            canvas.text(x + 14, y, place, size=NOTE_SIZE)
+            x += _legend_width(place)
 
 
 def _group(parts: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ A benchmark of the file is a cell. Counters and profiles are its metadata, wall-
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from gmembench.core.errors import UserError
 from gmembench.reports import designs, profiles, schema
 from gmembench.reports.designs import Cast
 from gmembench.reports.pyperf_file import WRITE_AGAIN, RawBenchmark, read_benchmarks
-from gmembench.reports.runs import listed_cells
+from gmembench.reports.runs import listed_cells, told_scenarios
 from gmembench.reports.schema import COUNTERS, NAME_PARTS
 
 _PAGE_SIZES = ("4K", "2M", "1G")
@@ -36,6 +36,7 @@ class Results:
       page_size, reason.
     conformance: cell to the figures of its trace conformance.
     failed: cell to the cause, for cells that did not end.
+    about: name of a scenario, without variant and axes, to what it does: a sentence, then perhaps more.
     files: path of a file to the metadata of all its benchmarks; where they differ, the first has its say.
     """
 
@@ -48,6 +49,7 @@ class Results:
     conformance: Mapping[str, Mapping[str, Any]]
     failed: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def measured(self) -> bool:
@@ -135,7 +137,14 @@ def _results(cells: Mapping[str, RawBenchmark], file_of: Mapping[str, str]) -> R
         },
         failed={name: cause for raw in cells.values() for name, cause in listed_cells(raw, "cells.failed", "cause")},
         files=_files(cells, file_of),
+        about=_about(cells),
     )
+
+
+def _about(cells: Mapping[str, RawBenchmark]) -> dict[str, str]:
+    """What scenarios do. All benchmarks of a file say the same, so that each file is asked once."""
+    common = {id(raw.common): raw for raw in cells.values()}
+    return {name: text for raw in common.values() for name, text in told_scenarios(raw).items()}
 
 
 def cell_order(parts: Mapping[str, Any]) -> tuple[str, str, int, str, tuple[int, str]]:

@@ -37,7 +37,8 @@ def _overview(results: Results) -> list[str]:
     found = overview.overview(results)
     metric, (hardware, page_size) = found.metrics[0], found.groups[0]
     title = f"## Ratio to {escaped(found.baseline)}: {metric.label} ({metric.kind})"
-    about = f"Hardware {escaped(hardware)}, {escaped(page_size)}; less is better. n/a: the design cannot run it."
+    about = f"Hardware {escaped(hardware)}, {escaped(page_size)}; less is better. "
+    about += "n/a: the design cannot run it. Empty: it was not run. A plain number: the baseline has none."
     designs = [escaped(design) for design in results.designs]
     table = ["| scenario | " + " | ".join(designs) + " |", "|---" + "|---:" * len(designs) + "|"]
     for scenario, fields in found.rows():

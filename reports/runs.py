@@ -22,6 +22,7 @@ from gmembench.reports.schema import COUNTERS, NAME_PARTS, cell_name
 
 _COUNT = "count."
 _PER_CELL = ("cell.", _COUNT, "reason.", "gmembench.kind", *PROFILES)
+ABOUT = "scenarios.about"
 _LISTS = ("cells.failed", "cells.not_applicable")
 
 
@@ -131,6 +132,14 @@ def listed_cells(raw: RawBenchmark, key: str, text: str) -> list[tuple[str, str]
         return [(str(item["cell"]), str(item[text])) for item in found]
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{key} is not a list of cells", raw.where, WRITE_AGAIN) from None
+
+
+def told_scenarios(raw: RawBenchmark) -> dict[str, str]:
+    """Name of a scenario, without variant and axes -> what it does; a file need not say it."""
+    try:
+        return {str(name): str(text) for name, text in load_json(str(raw.metadata.get(ABOUT, "{}"))).items()}
+    except (ValueError, AttributeError):
+        raise UserError(f"{ABOUT} is not an object of texts", raw.where, WRITE_AGAIN) from None
 
 
 def read_table(paths: Iterable[Path]) -> pd.DataFrame:

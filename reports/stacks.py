@@ -15,7 +15,6 @@ _NO_FAULT = ("enter.resume", "guest.translate", "guest.use")
 
 
 NUMBER_SIZE = 9.5
-LEGEND_LINE = 16
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,14 @@ def draw(results: Results, stack: Stack) -> Canvas | None:
     table = by_place(results, stack)
     if table.empty:
         return None
-    legend = _legend_rows(list(table.columns))
-    layout = lanes.lay_out(results, 14 + LEGEND_LINE * len(legend))
+    legend = lanes.legend_rows(list(table.columns), lanes.WIDTH)
+    layout = lanes.lay_out(results, 14 + lanes.LEGEND_LINE * len(legend))
     canvas = Canvas(lanes.WIDTH, layout.height)
-    _legend(canvas, legend)
+    lanes.draw_legend(canvas, legend)
     pages = _mean_pages(results, stack)
-    right = lanes.RIGHT - (66 if pages else 0)
+    right = lanes.RIGHT - (_width_beside(table, pages) if pages else 0)
     scale = axes.Scale(0, float(table.sum(axis=1).max()), lanes.LEFT, right)
-    top = 10 + LEGEND_LINE * len(legend)
+    top = 10 + lanes.LEGEND_LINE * len(legend)
     axes.x_axis(canvas, scale, top, layout.bottom, f"steps per {stack.noun} (counted)")
     lanes.draw_labels(canvas, results, layout)
     bars = dict(zip(table.index, records(table), strict=True))
@@ -119,36 +118,26 @@ def _mean_pages(results: Results, stack: Stack) -> dict[str, float]:
     return {str(cell): float(mean) for cell, mean in means.items()}
 
 
+def _width_beside(table: pd.DataFrame, pages: Mapping[str, float]) -> float:
+    """How far total and pages reach beyond the room that a total alone has."""
+    totals = table.sum(axis=1)
+    widths = [
+        lettering.width(formatting.ratio(totals[cell]), 11, bold=True)
+        + lettering.width(_pages_text(pages[cell]), NUMBER_SIZE)
+        for cell in table.index
+        if cell in pages
+    ]
+    return max(0.0, max(widths, default=0) + 18 - (lanes.WIDTH - lanes.RIGHT))
+
+
+def _pages_text(pages: float) -> str:
+    return f"/ {formatting.ratio(pages)} pages"
+
+
 def _total(canvas: Canvas, scale: axes.Scale, lane: lanes.Lane, steps: float, pages: float | None) -> None:
     x, text = scale(steps) + 5, formatting.ratio(steps)
     with canvas.hover(f"{lane.cell}: {text} steps in all places (counted)", lane.cell):
         canvas.text(x, lane.y, text, bold=True)
         if pages is not None:
             x += lettering.width(text, 11, bold=True) + 5
-            canvas.text(x, lane.y, f"/ {formatting.ratio(pages)} pages", size=NUMBER_SIZE, colour="muted")
-
-
-def _legend_rows(places: list[str]) -> list[list[str]]:
-    """The places in as many lines as they need."""
-    rows: list[list[str]] = [[]]
-    room = lanes.WIDTH - 8
-    for place in places:
-        room -= _legend_width(place)
-        if room < 0:
-            rows.append([])
-            room = lanes.WIDTH - 8 - _legend_width(place)
-        rows[-1].append(place)
-    return rows
-
-
-def _legend_width(place: str) -> float:
-    return 28 + lettering.width(place, lanes.NOTE_SIZE)
-
-
-def _legend(canvas: Canvas, rows: list[list[str]]) -> None:
-    for line, places in enumerate(rows):
-        x, y = 4.0, 9 + LEGEND_LINE * line
-        for place in places:
-            canvas.box(x, y - 5, 10, 10, theme.PLACE_COLOURS.get(place, theme.OTHER_PLACE))
-            canvas.text(x + 14, y, place, size=lanes.NOTE_SIZE)
-            x += _legend_width(place)
+            canvas.text(x, lane.y, _pages_text(pages), size=NUMBER_SIZE, colour="muted")

@@ -282,13 +282,16 @@ def work_of(asked: Asked, cells: Sequence["Cell"]) -> "Work":
 def about_run(asked: Asked) -> "About":
     """What the result file says that was asked for."""
     from gmembench.benchmarks import tiers
+    from gmembench.benchmarks.cells import load_scenarios
     from gmembench.benchmarks.suite import About
     from gmembench.core.jit import DIGEST
 
     harness = "counted" if asked.counted else asked.harness
     # A resumed run is the same run: its command is told without --resume.
     words = [word for word in sys.argv[1:] if word != "--resume"]
-    return About(DIGEST, tiers.TIERS[asked.tier].size, asked.tier, harness, asked.seed, ["gmembench", *words])
+    docs = {name: scenario.doc for name, scenario in load_scenarios(asked.paths).items()}
+    size = tiers.TIERS[asked.tier].size
+    return About(DIGEST, size, asked.tier, harness, asked.seed, ["gmembench", *words], docs)
 
 
 @dataclass

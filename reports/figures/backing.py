@@ -70,9 +70,9 @@ def _grid(canvas: Canvas, scales: tuple[axes.Scale, axes.Scale], *, labelled: bo
     for value in axes.ticks(0, y.high, 4):
         canvas.line([(x.first, y(value)), (x.last, y(value))], "rule")
         if labelled:
-            canvas.text(x.first - 5, y(value), axes.short(value), size=10, colour="muted", anchor="end")
+            canvas.text(x.first - 5, y(value), axes.short(value), size=10, colour="muted", anchor="end", tick=True)
     for value in axes.ticks(0, x.high, 4):
-        canvas.text(x(value), y.first + 10, axes.short(value), size=10, colour="muted", anchor="middle")
+        canvas.text(x(value), y.first + 10, axes.short(value), size=10, colour="muted", anchor="middle", tick=True)
 
 
 def _told(cell: str, profile: pd.DataFrame) -> str:

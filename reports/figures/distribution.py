@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from gmembench.reports import axes, formatting, lettering
+from gmembench.reports import axes, formatting, lanes, lettering
 from gmembench.reports.canvas import Canvas, Point
 from gmembench.reports.figure import Figure
 from gmembench.reports.groups import most_usual
@@ -17,6 +17,8 @@ _TOP, _BOTTOM = 8.0, 218.0
 _LEGEND_LINE = 17.0
 _POINTS_AT_MOST = 160
 _CURVES_AT_MOST = 12
+FEW = 6
+"""Of fewer processes a curve would be a stair that nobody can read."""
 
 
 def draw(results: Results) -> Canvas | None:
@@ -24,6 +26,8 @@ def draw(results: Results) -> Canvas | None:
     curves = _curves(results)
     if not curves:
         return None
+    if max(len(means) for _, _, means in curves) < FEW:
+        return _dots(results, [cell for cell, _, _ in curves])
     rows = -(-len(curves) // 2)
     canvas = Canvas(_WIDTH, _BOTTOM + 44 + _LEGEND_LINE * rows)
     low = min(float(values[0]) for _, values, _ in curves)
@@ -33,10 +37,34 @@ def draw(results: Results) -> Canvas | None:
     axes.x_axis(canvas, x, _TOP, _BOTTOM, "ns an operation (measured: the model's code)", 5)
     for share in (0, 0.25, 0.5, 0.75, 1):
         canvas.line([(_LEFT, y(share)), (_RIGHT, y(share))], "rule")
-        canvas.text(_LEFT - 5, y(share), f"{share:.0%}", size=10, colour="muted", anchor="end")
+        canvas.text(_LEFT - 5, y(share), f"{share:.0%}", size=10, colour="muted", anchor="end", tick=True)
     for number, (cell, values, means) in enumerate(curves):
         _curve(canvas, results, (x, y), cell, values, means)
         _legend(canvas, results, cell, number, rows)
+    return canvas
+
+
+def _dots(results: Results, cells: list[str]) -> Canvas:
+    """A lane a cell, in it a line a process: each value a dot, the mean a large marker."""
+    layout = lanes.lay_out(results, only=cells)
+    canvas = Canvas(lanes.WIDTH, layout.height)
+    times = results.times[results.times["cell"].isin(cells)]
+    low, high = float(times["time_ns"].min()), float(times["time_ns"].max())
+    room = max(high - low, 0.02 * high)
+    scale = axes.Scale(low - 0.04 * room, high + 0.04 * room, lanes.LEFT, lanes.WIDTH - 14)
+    axes.x_axis(canvas, scale, 4, layout.bottom, "ns an operation (measured: the model's code)", 5)
+    lanes.draw_labels(canvas, results, layout)
+    for lane in layout.lanes:
+        cast = results.cast[lane.parts["design"]]
+        processes = [own["time_ns"] for _, own in times[times["cell"] == lane.cell].groupby("process")]
+        told = f"{lane.cell}: {formatting.plural(len(processes), 'process')}, each a line of dots (measured)"
+        with canvas.hover(told, lane.cell):
+            for y, values in zip(np.linspace(lane.y - 6, lane.y + 6, len(processes)), processes, strict=True):
+                ends = [(scale(float(end)), float(y)) for end in (values.min(), values.max())]
+                canvas.line(ends, cast.variable, opacity=0.35)
+                for value in values[: _POINTS_AT_MOST // FEW]:
+                    canvas.marker(scale(float(value)), float(y), "circle", cast.variable, size=1.6, opacity=0.6)
+                canvas.marker(scale(float(values.mean())), float(y), cast.marker, cast.variable, size=2.8)
     return canvas
 
 
@@ -110,6 +138,8 @@ FIGURE = Figure(
     caption=(
         "How large a share took at most so long. The strong line counts processes by their means, which is what may be "
         "compared; the pale line counts single values, which of one process are alike. The axis does not begin at zero."
+        f" With fewer than {FEW} processes a cell each value is a dot instead, each process a line of dots, and the "
+        "large marker its mean."
         f" Cells of the most usual hardware and page size; of more than {_POINTS_AT_MOST} values, quantiles."
     ),
     draw=draw,

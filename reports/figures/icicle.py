@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from gmembench.reports import axes, formatting, lettering, theme
+from gmembench.reports import axes, formatting, lanes, lettering, theme
 from gmembench.reports.canvas import Canvas
 from gmembench.reports.figure import Figure
 from gmembench.reports.groups import most_usual
@@ -38,18 +38,23 @@ def draw(results: Results) -> Canvas | None:
     if not trees:
         return None
     band = len(_LEVELS) * _LINE + _GAP
-    bottom = _TOP + band * len(trees)
+    places = {place for root in trees.values() for program in root.below.values() for place in program.below}
+    known = [place for place in theme.PLACE_COLOURS if place in places]
+    legend = lanes.legend_rows(known + sorted(places - set(known)), _WIDTH)
+    first = _TOP + 4 + lanes.LEGEND_LINE * len(legend)
+    bottom = first + band * len(trees)
     canvas = Canvas(_WIDTH, bottom + 36)
     scale = axes.Scale(0, max(root.hits for root in trees.values()), _LEFT, _RIGHT)
-    axes.x_axis(canvas, scale, _TOP, bottom, "steps of the whole run (counted)", 7)
+    lanes.draw_legend(canvas, legend)
+    axes.x_axis(canvas, scale, first, bottom, "steps of the whole run (counted)", 7)
     for number, (cell, root) in enumerate(trees.items()):
-        top = _TOP + band * number
+        top = first + band * number
         design = str(results.cells.loc[cell, "design"])
         cast = results.cast[design]
         canvas.marker(10, top + _LINE * 0.6, cast.marker, cast.variable)
         canvas.text(20, top + _LINE * 0.6, lettering.fitted(design, 11, _LEFT - 24))
-        canvas.text(20, top + _LINE * 1.6, f"{root.hits:,} steps", size=10, colour="muted")
         with canvas.hover(f"{cell}: {root.hits:,} steps (counted)", cell):
+            canvas.text(20, top + _LINE * 1.6, f"{root.hits:,} steps", size=10, colour="muted")
             _level(canvas, scale, _Where(root.hits, top, ()), root, 0.0)
     return canvas
 
@@ -128,7 +133,7 @@ FIGURE = Figure(
     caption=(
         "For each design four lines: programs, below each the places where its steps stand, their natures, and the "
         "steps themselves. A box is as wide as its steps are many, all designs on one scale; the largest come first. "
-        "Blue is KVM's own code, orange mm, green the backing file. Steps of accesses without a fault are in it too. "
+        "Point at a box to read what it is. Steps of accesses without a fault are in it too. "
         f"Cells of the hardware and page size that most designs ran, at most {_DESIGNS_AT_MOST}."
     ),
     draw=draw,

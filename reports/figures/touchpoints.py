@@ -1,5 +1,7 @@
 """Touchpoints in KVM's own code as a heat map: a line a place and nature, a column a design."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from gmembench.reports import lettering
@@ -32,7 +34,8 @@ def draw(results: Results) -> Canvas | None:
     canvas = Canvas(right + max(over, 0) + 8, top + _LINE * (len(lines) + 1) + 10)
     _heads(canvas, results, designs, top)
     largest = int(counts.max())
-    first = dict(zip(rows["design"][::-1], rows["cell"][::-1], strict=True))
+    cells = dict(zip(rows["design"][::-1], rows["cell"][::-1], strict=True))
+    first = {design: cells[design] for design in designs}
     for number, (place, nature) in enumerate(lines):
         y = top + _LINE * (number + 0.5)
         if nature is None:
@@ -45,7 +48,7 @@ def draw(results: Results) -> Canvas | None:
             x = _LEFT + _COLUMN * column
             with canvas.hover(f"{design}: {count} touchpoints, {place}, {nature} (counted)", first[design]):
                 _field(canvas, results.cast[design].variable, x, y, count, largest)
-    _totals(canvas, rows, designs, top + _LINE * (len(lines) + 0.6))
+    _totals(canvas, rows, first, top + _LINE * (len(lines) + 0.6))
     return canvas
 
 
@@ -75,12 +78,15 @@ def _field(canvas: Canvas, colour: str, x: float, y: float, count: int, largest:
     canvas.text(x + _COLUMN / 2, y, str(count), size=11, anchor="middle")
 
 
-def _totals(canvas: Canvas, rows: pd.DataFrame, designs: list[str], y: float) -> None:
+def _totals(canvas: Canvas, rows: pd.DataFrame, first: Mapping[str, str], y: float) -> None:
+    """A number a design. `first`: each design and its first cell, in the order of the columns."""
     once = rows.drop_duplicates(["design", "site", "nature"]).groupby("design").size()
     canvas.text(4, y, "all", size=11, bold=True)
-    for column, design in enumerate(designs):
+    for column, design in enumerate(first):
         x = _LEFT + _COLUMN * (column + 0.5)
-        canvas.text(x, y, str(int(once[design])), size=11, bold=True, anchor="middle")
+        count = int(once[design])
+        with canvas.hover(f"{design}: {count} touchpoints in all (counted)", first[design]):
+            canvas.text(x, y, str(count), size=11, bold=True, anchor="middle")
 
 
 FIGURE = Figure(

@@ -246,10 +246,47 @@ def test_a_number_tells_where_it_is_from(reader: Reader) -> None:
     reader.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     reader.one(".findings summary").click()
     reader.one(".findings button").send_keys(Keys.ENTER)
-    assert "steps a fault" in panel.text
+    assert "Steps a fault" in panel.text
     head = reader.one("#cells-table tbody th button")
     head.send_keys(Keys.ENTER)
     assert panel.is_displayed()
+
+
+UNTRACED = r"""
+const data = JSON.parse(document.getElementById("data").textContent);
+const reasoned = data.reasons.map(reason => reason[1]);
+const named = [...data.cells.flatMap(cell => cell.slice(0, 3)), ...data.designs, ...reasoned];
+const names = [...new Set(named)].sort((a, b) => b.length - a.length);
+const bare = text => names.reduce((left, name) => left.replaceAll(name, ""), text).replace(/\b\d+[KMG]\b|stage-2/g, "");
+const prose = "title, option, a, summary, h3, figcaption, #cells > p, #touchpoints > p, .caption, .sort, .told, .warning, text.tick";
+const reasons = ".reason, .reasons, .notes";
+const itself = "#provenance, #reading, .replay";  // files and commands, or what to do with them
+const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+const found = { numbers: 0, untraced: [] };
+while (walker.nextNode()) {
+  const text = walker.currentNode.data, element = walker.currentNode.parentElement;
+  if (element.closest(`${prose}, ${reasons}, ${itself}`) || text.startsWith("not applicable")) continue;
+  if (!/\d/.test(bare(text))) continue;
+  found.numbers += 1;
+  const cell = element.closest("[data-c]") || element.closest(".findings li")?.querySelector(".from [data-c]");
+  const section = element.closest("#necessity section, #failures section")?.textContent || "";
+  if (!cell && !/From .+gmembench \w+/s.test(section)) found.untraced.push(`${element.tagName}: ${text}`);
+}
+return found;
+"""
+"""Counts the numbers that the page shows outside of prose, and lists those that lead to no cell, file and command."""
+
+
+def test_every_number_can_be_traced(reader: Reader) -> None:
+    """All of them, in tables, figures and sentences: each stands in what tells cell, file and command when clicked."""
+    reader.run("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    found = reader.run(UNTRACED)
+    assert found["numbers"] > 500
+    assert found["untraced"] == []
+    owners = "return [...document.querySelectorAll('[data-c]')].map(e => Number(e.dataset.c))"
+    data = json.loads(reader.run("return document.getElementById('data').textContent"))
+    assert set(reader.run(owners)) == set(range(len(data["cells"])))
+    assert all(name and command for name, command, *_ in data["files"])
 
 
 def test_everything_has_a_name_for_a_screen_reader(reader: Reader) -> None:

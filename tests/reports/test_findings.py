@@ -23,13 +23,13 @@ def test_steps_a_fault_follow_the_counters(result_file: ResultFile) -> None:
         metadata["count.fault_steps"] = 43_000 if "guest-memfd" in cell else 38_500
 
     text = sentences(result_file(change=change))
-    assert "legacy-vma takes 38.5 steps a fault and guest-memfd 43 (boot-populate, 4K)." in text
+    assert "Steps a fault: legacy-vma 38.5 and guest-memfd 43 (boot-populate, 4K)." in text
 
 
 def test_conversions_name_the_designs_that_have_none(result_file: ResultFile) -> None:
     """A design that cannot convert is not applicable in the sentence, and has no number."""
     text = sentences(result_file())
-    assert "guest-memfd takes on average 1,330 steps a conversion of 512 pages" in text
+    assert "Steps a conversion of 512 pages, on average: guest-memfd 1,330 (" in text
     assert "Not applicable to legacy-vma" in text
 
 

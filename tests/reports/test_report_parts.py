@@ -1,14 +1,19 @@
 """Parts of the report: what it is given, the overview, the summary for a pull request, failures and tables."""
 
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 from report_files import FAILURE, TABLE, write
 
+from gmembench.core import steps
 from gmembench.core.errors import UserError
-from gmembench.reports import contact_sheet, markdown, overview, page, raster
+from gmembench.reports import contact_sheet, markdown, overview, page, raster, vocabulary
 from gmembench.reports.build import build_report, make_files, render_page
 from gmembench.reports.findings import Finding
 from gmembench.reports.inputs import read_inputs
@@ -127,3 +132,41 @@ def test_a_large_report_stays_small(result_file: ResultFile, monkeypatch: pytest
     files = make_files(read_inputs([result_file(cells=cells, processes=20, missing={})]))
     assert len(files.page.encode()) < 5_000_000
     assert files.page.count('class="scenario"') == 12
+
+
+def test_the_sheet_has_a_band_for_each_scenario_and_changed_axes_come_last() -> None:
+    """Figures of one scenario stand side by side below its name; what does not fit is counted, not squeezed in."""
+
+    def figure(scenario: str, colour: tuple[int, int, int]) -> contact_sheet.Thumbnail:
+        picture = io.BytesIO()
+        Image.new("RGB", (60, 40), colour).save(picture, "PNG")
+        return contact_sheet.Thumbnail(scenario, "Steps", picture.getvalue())
+
+    red, green, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    found = contact_sheet.png([figure("a", red), figure("b@guest=64M", green), figure("c", blue), figure("c", blue)])
+    sheet = Image.open(io.BytesIO(found)).convert("RGB")
+    assert sheet.width == 3 * contact_sheet.MARGIN + 2 * contact_sheet.WIDTH
+    down = [sheet.getpixel((contact_sheet.MARGIN + 30, y)) for y in range(sheet.height)]
+    assert down.index(red) < down.index(blue) < down.index(green)
+
+
+def test_a_scenario_says_what_it_does(result_file: ResultFile) -> None:
+    """The section begins with the sentence of the file, escaped; the rest of the text is behind a click."""
+
+    def change(_: str, metadata: dict[str, Any]) -> None:
+        metadata["scenarios.about"] = json.dumps({"bounce-buffer": "A ring <b> is shared.\n\nAnd then\nmore."})
+
+    text = render_page(read_inputs([result_file(change=change)]))
+    section = text[text.index('id="scenario-bounce-buffer') :]
+    assert "<p>A ring &lt;b&gt; is shared.</p>" in section
+    assert "<summary>More of what it does</summary><p>And then more.</p>" in section
+
+
+def test_all_words_of_the_model_are_explained() -> None:
+    """Every place and nature that a step of the model has is explained in the report."""
+    files = Path(steps.__file__).parent.glob("*.py")
+    said = [re.findall(r'@step\(\s*"([\w-]+)",\s*"([\w-]+)"', path.read_text()) for path in files]
+    pairs = {pair for found in said for pair in found}
+    assert len(pairs) > 30
+    assert {place for place, _ in pairs} <= set(vocabulary.PLACES)
+    assert {nature for _, nature in pairs} <= set(vocabulary.NATURES)
