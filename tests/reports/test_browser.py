@@ -258,14 +258,15 @@ const reasoned = data.reasons.map(reason => reason[1]);
 const named = [...data.cells.flatMap(cell => cell.slice(0, 3)), ...data.designs, ...reasoned];
 const names = [...new Set(named)].sort((a, b) => b.length - a.length);
 const bare = text => names.reduce((left, name) => left.replaceAll(name, ""), text).replace(/\b\d+[KMG]\b|stage-2/g, "");
-const prose = "title, option, a, summary, h3, figcaption, #cells > p, #touchpoints > p, .caption, .sort, .told, .warning, text.tick";
+const prose = "title, option, a, summary, h3, figcaption, .caption, .sort, .told, .warning, text.tick";
+const about = "#cells > p, #touchpoints > p";
 const reasons = ".reason, .reasons, .notes";
 const itself = "#provenance, #reading, .replay";  // files and commands, or what to do with them
 const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
 const found = { numbers: 0, untraced: [] };
 while (walker.nextNode()) {
   const text = walker.currentNode.data, element = walker.currentNode.parentElement;
-  if (element.closest(`${prose}, ${reasons}, ${itself}`) || text.startsWith("not applicable")) continue;
+  if (element.closest(`${prose}, ${about}, ${reasons}, ${itself}`) || text.startsWith("not applicable")) continue;
   if (!/\d/.test(bare(text))) continue;
   found.numbers += 1;
   const cell = element.closest("[data-c]") || element.closest(".findings li")?.querySelector(".from [data-c]");
