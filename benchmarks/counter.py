@@ -54,7 +54,7 @@ def answer(cell: Cell, request: Request, told: set[str]) -> dict[str, Any]:
 
 
 class Output:
-    """Standard output, for lines and for signs of life: an empty line every second, from a thread.
+    """Standard output, for lines and for signs of life: an empty line at once and every second, from a thread.
 
     Compiled rows hold Python's lock, so a design that runs in circles is silent. Interpreted ones are not.
     """
@@ -65,8 +65,8 @@ class Output:
 
     def _live(self) -> None:
         while True:
-            time.sleep(LIFE_S)
             self.write("")
+            time.sleep(LIFE_S)
 
     def write(self, text: str) -> None:
         """Write a line."""

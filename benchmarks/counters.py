@@ -1,4 +1,4 @@
-"""Counting in children: two at once, each asked for one cell at a time, ended if it shows no sign of life.
+"""Counting in children: two at once, each asked for a cell or two at a time, ended if it shows no sign of life.
 
 Nothing is timed while they run, so they may use two CPUs. Where nothing is compiled yet the first cell is
 counted alone: a second child would compile the same.
@@ -18,6 +18,12 @@ from gmembench.benchmarks.counter import kernels_state
 
 CHILDREN = min(2, os.cpu_count() or 1)
 
+START_AT_MOST_S = 120.0
+"""So long a child may be silent before its first sign of life: it imports, on a machine that may be busy."""
+
+AHEAD = 2
+"""Cells that a child is asked for at once: it has the next one while its answer is kept on disk."""
+
 SILENCE_AT_MOST_S = 120.0
 """A child gives a sign of life every second, but not while compiled rows run: 240 calls and a pass make a cell."""
 
@@ -28,34 +34,38 @@ def count_command(request: child.Request) -> list[str]:
 
 
 class Counter:
-    """A counting child, and the cell that it was asked for."""
+    """A counting child, and the cells that it was asked for and has not answered."""
 
     def __init__(self, request: child.Request) -> None:
         self._running = contextlib.ExitStack()
         self._child = self._running.enter_context(child.running(count_command(request), asked=True))
         self._unread = b""
+        self._alive = False
         self._heard_s = time.monotonic()
-        self.cell = ""
+        self.asked: deque[str] = deque()
 
     def fileno(self) -> int:
         """Where its answers can be waited for."""
         return self._child.output.fileno()
 
-    def ask(self, name: str) -> None:
-        """Ask for the line of a cell. A child that has ended shows it in `line`."""
-        self.cell, self._heard_s = name, time.monotonic()
-        with contextlib.suppress(BrokenPipeError):
-            self._child.ask(name)
+    def ask(self, left: deque[str]) -> None:
+        """Ask for as many cells as it may have before it. A child that has ended shows it in `lines`."""
+        while left and len(self.asked) < AHEAD:
+            self.asked.append(left.popleft())
+            self._heard_s = time.monotonic()
+            with contextlib.suppress(BrokenPipeError):
+                self._child.ask(self.asked[-1])
 
     def patience_s(self) -> float:
         """Seconds for which it may still be silent."""
-        return max(0.0, self._heard_s + SILENCE_AT_MOST_S - time.monotonic())
+        longest = SILENCE_AT_MOST_S if self._alive else START_AT_MOST_S
+        return max(0.0, self._heard_s + longest - time.monotonic())
 
-    def line(self) -> dict[str, Any] | None:
-        """The line of its cell, None if it is not there yet. Raises ChildFailed if the child ended, or is silent."""
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has answered meanwhile. Raises ChildFailed if the child ended, or is silent, over its first cell."""
         if not select.select([self], [], [], 0)[0]:
             if self.patience_s() > 0:
-                return None
+                return []
             raise child.ChildFailed(
                 f"ended after {SILENCE_AT_MOST_S:.0f} s in which the rows of the design did not come to an end: look "
                 "for rows that lead back to themselves (gmembench list rows)"
@@ -63,10 +73,12 @@ class Counter:
         found = os.read(self.fileno(), 1 << 20)
         if not found:
             raise child.ChildFailed(self._child.cause_of_end())
-        self._heard_s = time.monotonic()
+        self._heard_s, self._alive = time.monotonic(), True
         *lines, self._unread = (self._unread + found).split(b"\n")
         answers: list[dict[str, Any]] = [json.loads(text) for text in lines if text]
-        return answers[0] if answers else None
+        for _ in answers:
+            self.asked.popleft()
+        return answers
 
     def close(self) -> None:
         """End the child."""
@@ -86,28 +98,30 @@ def counted_lines(names: Sequence[str], request: child.Request) -> Generator[dic
         while left or counters:
             while left and len(counters) < at_once:
                 counters.append(Counter(request))
-                counters[-1].ask(left.popleft())
+                counters[-1].ask(left)
             select.select(counters, [], [], min(counter.patience_s() for counter in counters))
             for counter in tuple(counters):
-                line = _answer(counter)
-                if line is None:
-                    continue
-                if "error" not in line:
+                lines = _answers(counter, left)
+                if any("error" not in line for line in lines):
                     at_once = CHILDREN
-                if left and not line.get("ended"):
-                    counter.ask(left.popleft())  # asked before the line is taken: keeping it may wait for the disk
-                else:
+                ended = bool(lines) and "ended" in lines[-1]
+                if lines and not ended:
+                    counter.ask(left)  # before its lines are taken: keeping them may wait for the disk
+                if ended or not counter.asked:
                     counters.remove(counter)
                     counter.close()
-                yield {**line, "jit": state}
+                yield from ({**line, "jit": state} for line in lines)
     finally:
         for counter in counters:
             counter.close()
 
 
-def _answer(counter: Counter) -> dict[str, Any] | None:
-    """What a child says, None for nothing yet; a child that is no more has `ended` over its cell."""
+def _answers(counter: Counter, left: deque[str]) -> list[dict[str, Any]]:
+    """What a child says; a child that is no more has `ended` over a cell, and others are asked for the rest."""
     try:
-        return counter.line()
+        return counter.lines()
     except child.ChildFailed as error:
-        return {"cell": counter.cell, "error": str(error), "ended": True}
+        name, *rest = counter.asked
+        counter.asked.clear()
+        left.extendleft(reversed(rest))
+        return [{"cell": name, "error": str(error), "ended": True}]

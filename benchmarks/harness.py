@@ -6,6 +6,8 @@ What is finished is kept in the store at once, and what the store has is not don
 """
 
 import contextlib
+import itertools
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from gmembench.benchmarks.child import ChildFailed, Request
 from gmembench.benchmarks.counters import counted_lines
 from gmembench.benchmarks.progress import Progress
 from gmembench.benchmarks.store import Store
-from gmembench.benchmarks.timing import CellFailed, do_job
+from gmembench.benchmarks.timing import CellFailed, Timer
 from gmembench.core.errors import UserError
 
 LIMIT_AT_LEAST_S = 60.0
@@ -26,6 +28,16 @@ SLACK = 50
 NS_A_STEP = {"interpreted": 60_000.0}
 NS_A_STEP_COMPILED = 5.0
 """A step takes 1 to 5 ns, interpreted 20 us and more. A value may take SLACK times that, and a while."""
+
+AT_ONCE = min(2, os.cpu_count() or 1)
+"""Processes that get ready beside each other. They are timed one after the other."""
+OPERATION_BYTES = 32
+PROCESS_BYTES = 180 << 20
+MEMORY_SHARE = 3
+"""Processes get ready beside each other if they need less than one part in so many of the machine's memory."""
+
+LONGEST = "trace/"
+"""Cells that are counted first: a design is also held against the trace, which takes seconds."""
 
 COUNTED, JOBS, PLAIN = "counted", "jobs", "plain"
 """Kinds of pieces in the store."""
@@ -83,6 +95,11 @@ class Work:
     cell_limit_s: float | None = None
 
 
+def memory_bytes() -> int:
+    """Memory of the machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 class Run:
     """A run under way: `outcome` is right at every moment, also when an exception ends the run."""
 
@@ -136,6 +153,7 @@ class Run:
                 self._note_counted(kept[cell.name])
             else:
                 left.append(cell.name)
+        left.sort(key=lambda name: not name.startswith(LONGEST))
         with contextlib.closing(counted_lines(left, self.work.request)) as lines:
             for line in lines:
                 if "mistake" in line:
@@ -194,25 +212,48 @@ class Run:
             return
         kept = self.store.kept(JOBS) if self.store else {}
         self._continue(kept.values())
-        for job in self._jobs(self.work.effort):
-            found = kept.get(job.name) or self._done(job)
-            if found:
-                self._note_runs(job, found)
-            self.show.timed(job.group, job.process + 1, self.processes[job.group])
+        jobs = self._jobs(self.work.effort)
+        while few := list(itertools.islice(jobs, AT_ONCE)):
+            with contextlib.ExitStack() as stack:
+                ahead = self._started([job for job in few if job.name not in kept], stack)
+                for job in few:
+                    found = kept.get(job.name) or self._done(job, ahead.get(job.name))
+                    if found:
+                        self._note_runs(job, found)
+                    self.show.timed(job.group, job.process + 1, self.processes[job.group])
 
-    def _done(self, job: groups.Job) -> dict[str, Any]:
-        """The answer to a job; without cells over which a process ended, which have failed."""
-        while job.loops:
+    def _started(self, jobs: Sequence[groups.Job], stack: contextlib.ExitStack) -> dict[str, Timer]:
+        """Processes that got ready beside each other: half of a short job is its start. None where memory is short."""
+        if len(jobs) < 2 or sum(map(self._bytes, jobs)) * MEMORY_SHARE > memory_bytes():
+            return {}
+        self.show.timing(", ".join(job.group for job in jobs))
+        timers = [stack.enter_context(self._timer(job)) for job in jobs if job.loops]
+        for timer in timers:
+            timer.make_ready()
+        return {timer.job.name: timer for timer in timers}
+
+    def _timer(self, job: groups.Job) -> Timer:
+        return Timer(job, self.work.request, self._limit_s(job))
+
+    def _done(self, job: groups.Job, ahead: Timer | None) -> dict[str, Any]:
+        """The answer to a job; without cells that failed. `ahead`: its process, unless a cell failed meanwhile."""
+        while (job := job.without(self.outcome.failed)).loops:
             self.show.timing(job.group)
             try:
-                found = do_job(job, self.work.request, self._limit_s(job))
+                with ahead if ahead and ahead.job == job else self._timer(job) as timer:
+                    found = timer.answer()
             except CellFailed as error:
                 self._fail(error.cell, str(error))
-                job = job.without([error.cell])
                 continue
             self._keep(JOBS, job.name, found, list(job.loops))
             return found
         return {}
+
+    def _bytes(self, job: groups.Job) -> int:
+        """Memory that a process needs: its operations for each design, and one world."""
+        lines = [self.outcome.counted[name]["counted"] for name in job.loops]
+        work = sum(int(line.get("count.operations", 0)) for line in lines) * OPERATION_BYTES
+        return PROCESS_BYTES + work + max((int(line.get("count.state_bytes", 0)) for line in lines), default=0)
 
     def _limit_s(self, job: groups.Job) -> float:
         """Seconds that a process may take for one value of one cell, its preparation included."""

@@ -1,7 +1,8 @@
 """The process that times all cells of a group, interleaved: asked for one job, it answers with lines of JSON.
 
-Before every piece of work it names the cell, so that whoever waits knows whose fault an end is. The last line has
-values and metadata of every cell. The process is the unit of the statistics: it does one job and ends.
+Before every piece of work it names the cell, so that whoever waits knows whose fault an end is. When all cells are
+ready it says so and waits for a line: processes may get ready beside each other, and are timed alone. The last line
+has values and metadata of every cell. The process is the unit of the statistics: it does one job and ends.
 """
 
 import argparse
@@ -35,12 +36,28 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
-def timed(job: Job, request: Request) -> dict[str, Timing]:
-    """Make all cells ready, then time them round by round."""
-    found = {}
+def made_ready(job: Job, request: Request) -> dict[str, Timing]:
+    """All cells made ready, and the kernels loaded: nothing of it is to stand between two values."""
+    found: dict[str, Timing] = {}
     for name in job.loops:
         say(at=name)
-        found[name] = Timing(prepare(cell_named(name, request.size), request.paths, request.trace))
+        prepared = prepare(cell_named(name, request.size), request.paths, request.trace)
+        if not found:
+            prepared.fresh().run(prepared.work, 0, 0)
+        found[name] = Timing(prepared)
+    return found
+
+
+def waited_s() -> float:
+    """Say that everything is ready, and wait for the line that says to begin. Returns seconds."""
+    since = time.perf_counter()
+    say(ready=True)
+    sys.stdin.readline()
+    return time.perf_counter() - since
+
+
+def time_rounds(job: Job, found: dict[str, Timing]) -> None:
+    """Time all cells round by round."""
     for names in job.orders():
         for name in names:
             say(at=name)
@@ -49,7 +66,6 @@ def timed(job: Job, request: Request) -> dict[str, Timing]:
                 found[name].prepared.last = None
             else:
                 check_state(found[name].prepared, job.states[name])
-    return found
 
 
 def runs(job: Job, found: dict[str, Timing]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -92,7 +108,9 @@ def main(words: Sequence[str] | None = None) -> None:
         check_sources(request.digest)
         job = Job(**json.loads(sys.stdin.readline()))
         state = kernels_state()
-        found = timed(job, request)
+        found = made_ready(job, request)
+        begun += waited_s()
+        time_rounds(job, found)
         say(runs=dict(runs(job, found)), metadata=about(job, found, state, begun))
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told the cause
         die(error)

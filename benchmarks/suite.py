@@ -11,7 +11,7 @@ Of the run, the same in every benchmark:
 - `gmembench.schema`: SCHEMA. `.version`, `.digest`: of the package, and of the sources of `core/`.
 - `gmembench.commit`: commit of the checkout that it ran from, with `+` if files were changed; not in an installed
   package.
-- `gmembench.command`, `.size` ("small", "full"), `.tier` ("quick", "standard", "full").
+- `gmembench.command`, `.size` ("small", "full"), `.tier` ("quick", "all", "standard", "full").
 - `gmembench.harness`: "interleaved", "pyperf", or "counted" for a run that timed nothing.
 - `gmembench.seed`: of the order in which processes ran and of the orders of designs in them.
 - `gmembench.complete`: "yes", or "no" for a run that was interrupted: cells are missing.
@@ -51,7 +51,8 @@ Of a pyperf run, one process of one cell (T), beside pyperf's `date`, `duration`
 - `process.order`: JSON list, for every round of the process (warm-ups first) the designs in their order, as indices
   into `process.designs` (JSON list).
 - `process.seed`: from which the orders follow. `process.jit`: as `jit.state`.
-- `process.wall_s`: seconds of the process, its start included; `.inside_s`: without the start.
+- `process.wall_s`: seconds of the process, its start included, without waiting for its turn; `.inside_s`: without the
+  start too.
 - `process.timed_s`, `process.values_s`: seconds inside timed kernels of all its cells, with and without warm-ups.
 """
 

@@ -1,4 +1,4 @@
-"""One job in a process of its own: started, watched, ended if it is silent for too long, and its answer read."""
+"""A process that does one job: started, watched, ended if it is silent for too long, and its answer read."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gmembench.benchmarks import child
 from gmembench.benchmarks.group import Job
@@ -60,22 +60,63 @@ def _lines(process: child.Child, limit_s: float) -> Iterator[dict[str, Any]]:
         yield from (json.loads(line) for line in lines if line)
 
 
-def do_job(job: Job, request: child.Request, limit_s: float) -> dict[str, Any]:
-    """The answer of a process to a job. `limit_s`: seconds that a cell may take for its next value.
+class Timer:
+    """A process at its job: it makes its cells ready at once, and times them when `answer` is called.
 
-    Raises CellFailed with the cell over which it ended.
+    `limit_s`: seconds that a cell may take for its next value.
     """
-    begun, kills = time.monotonic(), memory_kills()
-    at, last = next(iter(job.loops)), {}
-    with child.running(job_command(request), asked=True) as process:
+
+    def __init__(self, job: Job, request: child.Request, limit_s: float) -> None:
+        self.job = job
+        self._limit_s, self._kills = limit_s, memory_kills()
+        self._at = next(iter(job.loops))
+        self._failed: CellFailed | None = None
+        self._seconds = 0.0
+        self._process = contextlib.ExitStack()
+        self._child = self._process.enter_context(child.running(job_command(request), asked=True))
+        self._said = _lines(self._child, limit_s)
+        self._begun_s = time.monotonic()
+        self._tell(json.dumps(job.to_json()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.close()
+
+    def make_ready(self) -> None:
+        """Wait until its cells are ready, or it has ended, which `answer` tells."""
+        if self._seconds == 0:
+            try:
+                self._hear("ready")
+            except CellFailed as error:
+                self._failed = error
+            self._seconds = time.monotonic() - self._begun_s
+
+    def answer(self) -> dict[str, Any]:
+        """Let it time its cells, and return what it found. Raises CellFailed with the cell over which it ended."""
+        self.make_ready()
+        if self._failed:
+            raise self._failed
+        begun_s = time.monotonic()
+        self._tell("begin")
+        found = self._hear("runs")
+        self._process.close()
+        found["metadata"]["process.wall_s"] = self._seconds + time.monotonic() - begun_s
+        return found
+
+    def _tell(self, text: str) -> None:
         with contextlib.suppress(BrokenPipeError):
-            process.ask(json.dumps(job.to_json()))
+            self._child.ask(text)
+
+    def _hear(self, key: str) -> dict[str, Any]:
+        """The next line with this key."""
         try:
-            for last in _lines(process, limit_s):
-                at = last.get("at", at)
+            for line in self._said:
+                self._at = line.get("at", self._at)
+                if key in line:
+                    return line
         except TimeoutError:
-            raise CellFailed(at, f"over its time limit: no value within {limit_s:.0f} s") from None
-        if "runs" not in last:
-            raise CellFailed(at, cause_of(process, kills))
-    last["metadata"]["process.wall_s"] = time.monotonic() - begun
-    return last
+            cause = f"over its time limit: no value within {self._limit_s:.0f} s"
+            raise CellFailed(self._at, cause) from None
+        raise CellFailed(self._at, cause_of(self._child, self._kills))

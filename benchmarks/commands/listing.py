@@ -207,8 +207,10 @@ def estimates(paths: Sequence[Path]) -> list[str]:
     for name, tier in tiers.TIERS.items():
         runnable = [cell for cell in tiers.cells_of(tier, paths, None) if cell.reason is None]
         timed = tiers.timed(tier, runnable)
-        found.append(estimate.text_of(f"--{name}", estimate.cost(runnable, timed, tier.effort)))
-        found.append(estimate.text_of(f"--{name} --counted", estimate.cost(runnable, timed, None)))
+        if timed:
+            found.append(estimate.text_of(f"--{name}", estimate.cost(runnable, timed, tier.effort)))
+        words = f"--{name} --counted" if timed else "--counted"
+        found.append(estimate.text_of(words, estimate.cost(runnable, timed, None)))
     return found
 
 
@@ -255,7 +257,7 @@ KINDS = {
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.option("--kind", "only", type=click.Choice(["run", "exploration"]), help="Of scenarios: only these.")
-@click.option("--tier", help="Of cells: only those of this tier (quick, standard, full), its sweeps included.")
+@click.option("--tier", help="Of cells: only those of this tier (quick, all, standard, full), its sweeps included.")
 @options.axes
 @options.paths
 @options.as_json

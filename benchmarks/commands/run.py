@@ -38,11 +38,14 @@ SEED = 0
     "--standard",
     "tier",
     flag_value="standard",
-    default="standard",
     help="Full sizes; times every scenario, 8 processes each. The default.",
 )
 @click.option("--full", "tier", flag_value="full", help="Full sizes; every cell is counted and timed: takes hours.")
-@click.option("--counted", is_flag=True, help="Count only, no timing: exact numbers, the same on every machine.")
+@click.option(
+    "--counted",
+    is_flag=True,
+    help="Count only, no timing: exact numbers, the same on every machine. Alone: every cell, in its small size.",
+)
 @click.option(
     "--cells",
     "globs",
@@ -155,6 +158,8 @@ def asked_for(given: dict[str, Any]) -> Asked:
     paths = tuple(path.resolve() for path in given.pop("paths"))
     trace = given.pop("trace")
     values = chosen_axes(given.pop("axes"))
+    selects = bool(given["globs"] or values)
+    given["tier"] = given["tier"] or ("all" if given["counted"] and not selects else "standard")
     trace = trace.resolve() if trace else None
     return Asked(**given, pyperf_options=words, output=output, paths=paths, trace=trace, axes=values)
 

@@ -16,6 +16,7 @@ REQUEST = child.Request("small", (), None, "0" * 16)
 
 CHILD = """
 import json, os, sys, time
+print(flush=True)
 for text in sys.stdin:
     asked = text.strip()
     if asked == "bad":
@@ -76,7 +77,7 @@ def test_a_design_in_circles_fails_its_cell(monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "designs" / "in_circles.py").write_text(IN_CIRCLES)
     names = [f"boot-populate/{design}/none/4K" for design in ("in-circles", "guest-memfd")]
     chosen = [cell for cell in list_cells("small", (tmp_path,)) if cell.name in names]
-    monkeypatch.setattr(counters, "SILENCE_AT_MOST_S", 15.0)
+    monkeypatch.setattr(counters, "SILENCE_AT_MOST_S", 4.0)
     request = child.Request("small", (tmp_path,), None, jit.DIGEST)
     with shown(quiet=True) as progress:
         outcome = harness.Run(harness.Work(chosen, (), None, request), progress).do()

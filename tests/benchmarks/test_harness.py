@@ -1,5 +1,6 @@
 """What happens when a cell fails, when its process ends, and what is not done twice."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_a_process_that_ends_costs_one_cell(design: str, cause: str) -> None:
 
 def test_a_kill_for_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the kernel counted a kill for memory meanwhile, the cause says so."""
-    kills = iter((3, 4))
+    kills = itertools.chain((3,) * harness.AT_ONCE, itertools.repeat(4))
     monkeypatch.setattr(timing, "memory_kills", lambda: next(kills))
     outcome = run_of("a/dies").do()
     assert outcome.failed["a/dies/none/4K"].startswith("out of memory: the process was ended by SIGKILL")
@@ -103,16 +104,16 @@ def test_what_is_kept_is_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_pat
     """A run that ends in the middle goes on where it was, and comes to what a whole run comes to."""
     names = ("a/x", "a/y", "b/x")
     whole = run_of(*names).do()
-    real = timing.do_job
+    real = timing.Timer.answer
     done: list[str] = []
 
-    def do_job(job: Any, request: Any, limit_s: float) -> dict[str, Any]:
+    def answer(timer: timing.Timer) -> dict[str, Any]:
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(job.name)
-        return real(job, request, limit_s)
+        done.append(timer.job.name)
+        return real(timer)
 
-    monkeypatch.setattr(harness, "do_job", do_job)
+    monkeypatch.setattr(timing.Timer, "answer", answer)
     for resume in (False, True, True):
         with store.opened(tmp_path / "r.json", {}, resume=resume) as kept:
             run = run_of(*names, kept=kept)
@@ -142,6 +143,6 @@ def test_the_cell_under_way_is_blamed() -> None:
     run = run_of("a/x", "a/dies")
     run._count()
     job = next(iter(run._jobs(fakes.EFFORT)))
-    with pytest.raises(CellFailed) as error:
-        timing.do_job(job, fakes.REQUEST, 60.0)
+    with timing.Timer(job, fakes.REQUEST, 60.0) as timer, pytest.raises(CellFailed) as error:
+        timer.answer()
     assert error.value.cell == "a/dies/none/4K"

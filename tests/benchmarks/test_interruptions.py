@@ -115,3 +115,20 @@ def test_options_that_exclude_each_other(changes: dict[str, Any]) -> None:
     with pytest.raises(click.UsageError):
         asked_for({**given, **rest, "output": Path("r.json"), **changes})
     assert asked_for({**given, **rest, "output": Path("r.json")}).pyperf_options == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "tier"),
+    [
+        ({}, "standard"),
+        ({"counted": True}, "all"),
+        ({"counted": True, "globs": ("*/none/4K",)}, "standard"),
+        ({"counted": True, "axes": ("vcpus=1",)}, "standard"),
+        ({"counted": True, "tier": "quick"}, "quick"),
+    ],
+)
+def test_counting_alone_is_of_all_cells(changes: dict[str, Any], tier: str) -> None:
+    """`--counted` with a selection or a tier counts what these say; alone it has a tier of its own."""
+    given = {"harness": "interleaved", "fast": False, "rigorous": False, "counted": False, "resume": False}
+    rest = {"tier": None, "globs": (), "seed": 0, "cell_limit_s": None, "paths": (), "trace": None, "axes": ()}
+    assert asked_for({**given, **rest, "output": Path("r.json"), **changes}).tier == tier

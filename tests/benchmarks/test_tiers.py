@@ -6,7 +6,7 @@ import pytest
 
 from gmembench.benchmarks import group
 from gmembench.benchmarks.cells import PAGE_SIZES, Cell, list_cells, load_scenarios
-from gmembench.benchmarks.tiers import TIERS, counted, timed
+from gmembench.benchmarks.tiers import TIERS, cells_of, counted, timed
 
 SCENARIOS = (
     "boot-populate",
@@ -65,5 +65,16 @@ def test_a_quick_run_times_what_it_can_afford() -> None:
 
 
 def test_sizes() -> None:
-    """Only the quick tier runs small scenarios."""
-    assert {name: tier.size for name, tier in TIERS.items()} == {"quick": "small", "standard": "full", "full": "full"}
+    """Only the quick tier, and the counting of all cells, run small scenarios."""
+    sizes = {"quick": "small", "all": "small", "standard": "full", "full": "full"}
+    assert {name: tier.size for name, tier in TIERS.items()} == sizes
+
+
+def test_counting_alone_leaves_no_cell_out() -> None:
+    """Every cell that can run in its small size, and the sweeps of the standard run; nothing is timed."""
+    cells = cells_of(TIERS["all"], (), None)
+    names = {cell.name for cell in cells}
+    assert {cell.name for cell in list_cells("small")} < names
+    swept = {cell.name for cell in cells_of(TIERS["standard"], (), None) if "@" in cell.scenario}
+    assert swept == {name for name in names if "@" in name}
+    assert timed(TIERS["all"], cells) == []

@@ -60,7 +60,7 @@ def test_a_process_times_and_checks_every_cell(
     interleaved.main(Request("small", (), None, DIGEST).arguments())
     *places, answer = map(json.loads, capsys.readouterr().out.splitlines())
     orders = [name for order in job.orders() for name in order]
-    assert [place["at"] for place in places] == [*NAMES, *orders]
+    assert places == [*({"at": name} for name in NAMES), {"ready": True}, *({"at": name} for name in orders)]
     for name in NAMES:
         run = answer["runs"][name]
         assert (len(run["warmups"]), len(run["values"]), run["metadata"]["loops"]) == (1, 2, 2)
