@@ -1,7 +1,7 @@
 """The page of a history: one self-contained HTML file with a chart for every number of every cell."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,7 +26,7 @@ def render(trends: Trends, folder: str) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     drawn, values = trends.thinned
-    changed = [cell for cell in trends.cells if cell.changes]
+    places = {(cell.cell, cell.facts): number for number, cell in enumerate(trends.cells, 1)}
     return environment.get_template("history.html").render(
         version=gmembench.__version__,
         folder=folder,
@@ -34,8 +34,7 @@ def render(trends: Trends, folder: str) -> str:
         first=trends.runs[0][1].when, last=trends.runs[-1][1].when,
         drawn=drawn, values=values, window=WINDOW, buckets=BUCKETS,
         cells=[_cell(cell, trends) for cell in trends.cells],
-        changed=len(changed),
-        changes=[_change(told, trends) for told in trends.checked.changes[:CHANGES_AT_MOST]],
+        changes=[_change(told, trends, places) for told in trends.checked.changes[:CHANGES_AT_MOST]],
         left_out=max(0, len(trends.checked.changes) - CHANGES_AT_MOST),
         moves=[_move(at, trends) for at in trends.moves],
         runs=Markup(_script([[_when(entry), entry.commit[:12], entry.digest] for _, entry in trends.runs])),  # noqa: S704
@@ -51,12 +50,13 @@ def _when(entry: Entry) -> str:
     return f"{entry.when:%Y-%m-%d %H:%M}"
 
 
-def _change(told: Told, trends: Trends) -> dict[str, Any]:
+def _change(told: Told, trends: Trends, places: Mapping[tuple[str, str], int]) -> dict[str, Any]:
     """A change as the table shows it."""
     entry = next(entry for run, entry in trends.runs if run.file == told.change.run)
     state = "open" if told.open else "blessed" if told.note else "recovered" if told.recovered else ""
     return {
         "told": told,
+        "place": places.get((told.change.cell, told.change.facts)),
         "when": _when(entry),
         "commit": entry.commit[:12],
         "state": state or ("better" if not told.change.worse else "older"),
@@ -73,7 +73,9 @@ def _cell(cell: CellTrend, trends: Trends) -> dict[str, Any]:
     """A cell with its charts."""
     return {
         "trend": cell,
-        "charts": [_chart(line, cell, trends) for line in cell.lines],
+        "newest": {line.unit: line.text(line.points[-1][1]) for line in cell.lines},
+        "charts": [_chart(line, cell, trends) for line in cell.lines if not line.flat],
+        "flat": [line for line in cell.lines if line.flat],
         "open": any(told.open for told in cell.changes),
     }
 

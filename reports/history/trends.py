@@ -36,6 +36,11 @@ class Line:
         """True for a counted number, which is shown to the last digit."""
         return self.unit == STEPS
 
+    @property
+    def flat(self) -> bool:
+        """True if all its values are one, of a run or of many, so that there is nothing to draw."""
+        return len({value for _, value in self.points}) == 1
+
     def number(self, value: float) -> float:
         """The value as exactly as it is known."""
         return int(value) if self.counted else float(f"{value:.5g}")
@@ -86,9 +91,14 @@ class Trends:
     def as_text(self) -> str:
         """A line a cell: its newest values, and bars over its newest runs."""
         width = max(len(cell.cell) for cell in self.cells)
+        alone = len(self.runs) == 1
         lines = [f"{len(self.runs):,} runs; bars: the newest {_BARS_AT_MOST}, each line between its least and largest"]
+        if alone:
+            lines = ["one run has no trend; its numbers:"]
         for cell in self.cells:
-            parts = [f"{bars(line)} {line.text(line.points[-1][1])} {line.unit}" for line in cell.lines]
+            parts = [
+                f"{'' if alone else bars(line) + ' '}{line.text(line.points[-1][1])} {line.unit}" for line in cell.lines
+            ]
             changed = f"  {len(cell.changes)} changes" if cell.changes else ""
             opened = ", open regression" if any(one.open for one in cell.changes) else ""
             lines.append(f"{cell.cell:{width}}  {'  '.join(parts)}{changed}{opened}")

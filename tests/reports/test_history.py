@@ -264,6 +264,23 @@ def test_the_page_shows_changes_and_says_what_is_thinned(made: Made, monkeypatch
     assert "6 of 12 values are drawn" in shown(made) or "5 of 12 values are drawn" in shown(made)
 
 
+def test_one_run_is_no_trend(made: Made) -> None:
+    """The page and the terminal say so and give the numbers: no empty chart, no bar, no word of changes."""
+    made.add(1234, 50.0)
+    text = shown(made)
+    assert "One run has no trend" in text
+    assert '<td class="number">1,234</td>' in text
+    assert "<svg viewBox" not in text
+    assert "regression" not in text
+    with index.opened(made.folder) as connection:
+        lines = trends(connection, made.check()).as_text().splitlines()
+    assert lines[0] == "one run has no trend; its numbers:"
+    assert lines[1].startswith(f"{CELL}  1,234 steps")
+    made.add(1234, 50.0)
+    assert "steps: 1,234, the same in both runs." in shown(made)
+    assert shown(made).count("<svg viewBox") == 1
+
+
 def test_terminal_bars_follow_the_values(made: Made) -> None:
     """A line a cell, with bars from the least to the largest value and the newest number."""
     for steps in (100, 150, 200):
