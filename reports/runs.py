@@ -6,19 +6,14 @@
 import contextlib
 import gc
 import hashlib
-import math
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from gmembench.core.errors import UserError
 from gmembench.reports.pyperf_file import PROFILES, WRITE_AGAIN, RawBenchmark, load_json, read_benchmarks
-from gmembench.reports.schema import COUNTERS, NAME_PARTS, cell_name
+from gmembench.reports.schema import cell_name
 
 _COUNT = "count."
 _PER_CELL = ("cell.", _COUNT, "reason.", "gmembench.kind", *PROFILES)
@@ -142,15 +137,6 @@ def told_scenarios(raw: RawBenchmark) -> dict[str, str]:
         raise UserError(f"{ABOUT} is not an object of texts", raw.where, WRITE_AGAIN) from None
 
 
-def read_table(paths: Iterable[Path]) -> pd.DataFrame:
-    """Return one row a file and cell: file, cell, NAME_PARTS, kind, parameters, COUNTERS, processes, time_ns.
-
-    `time_ns` is the mean over the means of the processes, missing for a cell that was only counted.
-    """
-    with quiet_collector():
-        return table(read_run(path) for path in paths)
-
-
 @contextlib.contextmanager
 def quiet_collector() -> Iterator[None]:
     """Hold off the garbage collector, which goes through all numbers again and again and never finds a cycle."""
@@ -161,28 +147,6 @@ def quiet_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def table(runs: Iterable[Run]) -> pd.DataFrame:
-    """The same of runs, none of which is kept: a thousand of them would fill the memory."""
-    texts: dict[str, list[str]] = {name: [] for name in ("file", "cell", *NAME_PARTS, "kind", "parameters")}
-    counts: dict[str, list[int]] = {name: [] for name in COUNTERS}
-    processes: list[int] = []
-    times: list[float] = []
-    for run in runs:
-        cells = list(run.cells.values())
-        texts["file"] += [str(run.path)] * len(cells)
-        texts["cell"] += run.cells
-        texts["kind"] += ["measured" if cell.means_s else "counted" for cell in cells]
-        for part in (*NAME_PARTS, "parameters"):
-            texts[part] += [sys.intern(cell.facts.get(part, "")) for cell in cells]
-        for counter, column in counts.items():
-            column += [cell.counted.get(counter, -1) for cell in cells]
-        processes += [len(cell.means_s) for cell in cells]
-        times += [1e9 * sum(c.means_s) / len(c.means_s) if c.means_s else math.nan for c in cells]
-    numbers = {name: np.array(column, dtype=np.int64) for name, column in counts.items()}
-    arrays = {name: pd.arrays.IntegerArray(values, values < 0) for name, values in numbers.items()}
-    return pd.DataFrame({**texts, **arrays, "processes": processes, "time_ns": times})
 
 
 def digest(path: Path) -> str:

@@ -10,10 +10,11 @@ import pytest
 import zstandard
 
 from gmembench.core.errors import UserError
-from gmembench.reports import pyperf_file
+from gmembench.reports import many_files, pyperf_file
 from gmembench.reports.loading import load_results
+from gmembench.reports.many_files import read_table
 from gmembench.reports.pyperf_file import read_benchmarks
-from gmembench.reports.runs import read_run, read_table
+from gmembench.reports.runs import read_run
 
 ResultFile = Callable[..., Path]
 
@@ -228,6 +229,8 @@ def test_a_bad_file_is_told_in_one_line(result_file: ResultFile, spoil: Callable
     readers: list[Callable[[], object]] = [lambda: load_results([path])]
     if not says.startswith("profile."):  # runs have no profiles
         readers.append(lambda: read_run(path))
+    if not says.startswith(("profile.", "cells.")):  # nor has a table the cells that are missing
+        readers.append(lambda: read_table([path]))
     for read in readers:
         with pytest.raises(UserError) as caught:
             read()
@@ -277,6 +280,26 @@ def test_the_table_of_many_files_has_the_numbers_of_the_report(result_file: Resu
     means = results.times.groupby(["cell", "process"])["time_ns"].mean().groupby("cell").mean()
     pd.testing.assert_series_equal(measured["time_ns"].sort_index(), means.sort_index(), check_names=False)
     assert table[table["kind"] == "counted"]["time_ns"].isna().all()
+
+
+def test_both_readings_of_a_table_agree(result_file: ResultFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that is read record by record is the one that is read as runs, whatever cells share or lack."""
+
+    def change(name: str, metadata: dict[str, Any]) -> None:
+        if name.startswith("trace"):
+            del metadata["count.flushes"]
+            metadata["count.steps"] = (1 << 60) + 1
+
+    paths = [result_file("a.json", change=change), result_file("b.json", kind="counted")]
+
+    def refuse(what: object) -> None:
+        raise ValueError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(many_files, "_slow", refuse)
+        fast = read_table(paths)
+    monkeypatch.setattr(many_files, "_fast", refuse)
+    pd.testing.assert_frame_equal(read_table(paths), fast)
 
 
 def test_fast_and_slow_reading_agree(result_file: ResultFile, monkeypatch: pytest.MonkeyPatch) -> None:
