@@ -21,6 +21,7 @@ import numpy as np
 from gmembench.core.drivers.fair import finish
 from gmembench.core.drivers.first import first_violation, settle_first
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, Instance
+from gmembench.core.drivers.menus import menu_changes
 from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES
 from gmembench.core.drivers.prepared import NO_OPERATIONS, Prepared
 from gmembench.core.drivers.schedules import (
@@ -233,6 +234,7 @@ class Sampler:
         self._whole = p.world.buffer.copy()
         self.disable()
         self.retries = back_edges(p)
+        self.changes = menu_changes(p)
         self.made = np.zeros(most_steps, np.uint8)
         self.samples = np.zeros(1, SAMPLES)
         self.random = np.zeros(3, np.uint64)
@@ -301,6 +303,7 @@ class Sampler:
                 p.watches.conditions,
                 p.watches.seen,
                 self.retries,
+                self.changes,
                 self.moves,
                 self.saved,
                 self.made,

@@ -7,6 +7,7 @@ multiplication a number. A number is scaled by a multiplication, so interpreted 
 import numpy as np
 
 from gmembench.core.drivers.instance import IDLE
+from gmembench.core.drivers.menus import OWN, SAME, changed_menu, choice_of, part_of_menu, picked_bit, whole_menu
 from gmembench.core.drivers.moves import (
     CHOICE_SHIFT,
     LEFT,
@@ -19,7 +20,7 @@ from gmembench.core.drivers.moves import (
 )
 from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new
 from gmembench.core.drivers.watching import some_unseen, watch
-from gmembench.core.intrinsics.blocks import copy_words
+from gmembench.core.intrinsics.blocks import copy_words, count_ones
 from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.intrinsics.items import item, put_item
 from gmembench.core.intrinsics.words import add_words, fold_product, high_product, load_word, multiply_words, store_word
@@ -191,6 +192,7 @@ def sample_on(
     conditions: np.ndarray,
     seen: np.ndarray,
     retries: np.ndarray,
+    changes: np.ndarray,
     moves: np.ndarray,
     saved: np.ndarray,
     made: np.ndarray,
@@ -208,8 +210,9 @@ def sample_on(
 ) -> int:
     """Make schedules until something is found, or all are made; says which.
 
-    `work`: u1, one world; `work_words` the same as u8. `initial`: u8, the state that schedules begin with. `retries`:
-    u1 (row, outcome), whether it leads back. `made`: u1, choices of the present schedule, as many as it may have.
+    `work`: u1, one world; `work_words` the same as u8. `initial`: u8, the state that schedules begin with. `retries`,
+    `changes`: u1 (row, outcome), whether it leads back, and what it changes of the menu. `made`: u1, choices of the
+    present schedule, as many as it may have.
     `random`: u8, STREAM and SCHEDULE. `points`, `length`: of PCT, one less than its depth, and steps that one may be.
     `tries`: by actor, how often its present operation was led back; more often than `patience` lowers its priority.
     """
@@ -217,6 +220,7 @@ def sample_on(
     w = small_head(work)
     at_word = state_at // 8
     always = some_everywhere(wanted)
+    eventful = len(forces) + len(gates) != 0
     while s["next"] < s["end"]:
         if s["steps"] >= s["pause_at"]:
             return PAUSED
@@ -227,29 +231,43 @@ def sample_on(
             begin_priorities(priorities, tries, w["actors_n"], points, length, random)
         watching = some_unseen(seen, wanted)
         standing = 0
+        menu = whole_menu(w, flags, ends, timer)
         n = 0
         while n < len(made):
             went = WAITED
-            choice = tried = 0
+            choice = tried = bit = 0
+            begins = False
             while went == WAITED:
+                offered = menu
                 if by_priority == 0:
                     if tried != 0:
                         break
                     tried = 1
-                    left = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
+                    if eventful:
+                        left = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
+                    else:
+                        left = count_ones(offered)
                 else:
                     number = highest(priorities, w["actors_n"], tried)
                     if number < 0:
                         break
-                    left = list_moves_of(
-                        w, number, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves, 0
-                    )
+                    if eventful:
+                        left = list_moves_of(
+                            w, number, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves, 0
+                        )
+                    else:
+                        offered = part_of_menu(menu, number)
+                        left = count_ones(offered)
                     if left > 0 and lower(priorities, number, points, n):
                         continue
                     tried |= 1 << number
                 while left > 0:
                     picked: int = draw(random, left)
-                    choice = item(moves, picked)
+                    if eventful:
+                        choice = item(moves, picked)
+                    else:
+                        bit = picked_bit(offered, picked, left)
+                        choice = choice_of(bit)
                     a = actor(w, choice >> CHOICE_SHIFT)
                     at = a["row"]
                     begins = at == IDLE
@@ -264,13 +282,21 @@ def sample_on(
                         restore_record(a, saved)
                     s["waits"] += 1
                     left -= 1
-                    put_item(moves, picked, item(moves, left))
+                    if eventful:
+                        put_item(moves, picked, item(moves, left))
+                    else:
+                        offered ^= 1 << bit
             if went == WAITED:
                 break
             put_item(made, n, choice)
             n += 1
             number = choice >> CHOICE_SHIFT
             a = actor(w, number)
+            change = OWN
+            if went != LEFT and not begins:
+                change = item(changes, (went >> OUTCOME_BITS) * len(OUTCOMES) + (went & OUTCOME_MASK))
+            if change != SAME and not eventful:
+                menu = changed_menu(w, menu, number, change, flags, ends, timer)
             if went != LEFT:
                 at = went >> OUTCOME_BITS
                 if judge_move(w, number, a["program"], masks, samples) or judge_new(

@@ -258,3 +258,21 @@ def _zero_counter() -> Callable[[int], int]:
 
 lowest_bit = _zero_counter()
 """A function (int that is not 0) -> the number of its lowest bit that is set."""
+
+
+def _ones_counter() -> Callable[[int], int]:
+    if INTERPRETED:
+        return lambda bits: int(bits).bit_count()
+
+    @intrinsic
+    def count(typingctx: Any, bits: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            return builder.ctpop(args[0])
+
+        return types.int64(types.int64), codegen
+
+    return cast(Callable[[int], int], count)
+
+
+count_ones = _ones_counter()
+"""A function (int that is not negative) -> how many of its bits are set."""
