@@ -1,12 +1,13 @@
 """The metadata of one cell: counters, and the profiles that are stored as JSON text."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from gmembench.core.errors import UserError
 from gmembench.reports.pyperf_file import WRITE_AGAIN, RawBenchmark, load_json
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes half a second, and few need it
 
 LONGEST_NAME = 200
 
@@ -30,13 +31,15 @@ def counter(raw: RawBenchmark, key: str) -> int | None:
     return value
 
 
-def row_frame(name: str, raw: RawBenchmark, known: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def row_frame(name: str, raw: RawBenchmark, known: "dict[str, pd.DataFrame]") -> "pd.DataFrame":
     """Return the rows of a cell as a frame: cell, program, row, step, place, nature, site, hits.
 
     They are in `profile.rows`, or their hits in `profile.hits` and all else in `rows.<design>/<hardware>`; the
     facts that cells share are read once and kept in `known`, by their text.
     Raises UserError if an item lacks a name or a count of hits.
     """
+    import pandas as pd
+
     if "profile.hits" in raw.metadata:
         facts, hits = _shared_facts(raw, known)
     else:
@@ -50,7 +53,7 @@ def row_frame(name: str, raw: RawBenchmark, known: dict[str, pd.DataFrame]) -> p
     return frame
 
 
-def _shared_facts(raw: RawBenchmark, known: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[int]]:
+def _shared_facts(raw: RawBenchmark, known: "dict[str, pd.DataFrame]") -> "tuple[pd.DataFrame, list[int]]":
     key = f"rows.{raw.metadata.get('cell.design')}/{raw.metadata.get('cell.hardware')}"
     text, hits = str(raw.metadata.get(key, "[]")), _json(raw, "profile.hits", "[]")
     if text not in known:
@@ -60,8 +63,10 @@ def _shared_facts(raw: RawBenchmark, known: dict[str, pd.DataFrame]) -> tuple[pd
     return known[text], hits
 
 
-def _facts(raw: RawBenchmark, key: str, rows: Any) -> pd.DataFrame:
+def _facts(raw: RawBenchmark, key: str, rows: Any) -> "pd.DataFrame":
     """The facts of rows as a frame: program and _ROW_TEXTS."""
+    import pandas as pd
+
     if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
         raise UserError(f"{key} is not a list of rows", raw.where, WRITE_AGAIN)
     frame = pd.DataFrame(rows, columns=list(_ROW_TEXTS), dtype=object)
@@ -69,11 +74,13 @@ def _facts(raw: RawBenchmark, key: str, rows: Any) -> pd.DataFrame:
     return frame
 
 
-def backing_frame(name: str, raw: RawBenchmark) -> pd.DataFrame:
+def backing_frame(name: str, raw: RawBenchmark) -> "pd.DataFrame":
     """Return `profile.backing` as a frame: cell, operation, private_pages, shared_pages, double_backed_pages.
 
     Raises UserError if the columns are not lists of counts of one length.
     """
+    import pandas as pd
+
     columns = _json(raw, "profile.backing", "{}")
     lists = [columns.get(key, []) for key in _BACKING] if isinstance(columns, dict) else []
     if not lists or not all(map(_is_counts, lists)) or len(set(map(len, lists))) > 1:

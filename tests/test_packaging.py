@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmarks", "core", "inject", "reports")
-IMPORT_NAMES = {"pillow": "PIL", "pytest-benchmark": "pytest_benchmark"}
+IMPORT_NAMES = {"pillow": "PIL", "pytest-benchmark": "pytest_benchmark", "pyyaml": "yaml"}
 
 
 def project() -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The recipe for a user's CI works: its own steps, run by bash, over a first run, a second one, and a slower one."""
+"""The recipes for a user's CI work: their own lines, run by bash, over a first run, a second one, and a slower one.
+
+This is also where this project's CI runs its own quick tier, adds it to a history and compares it with itself.
+"""
 
 import json
 import os
@@ -6,10 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
-import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "docs" / "ci" / "gmembench.yml"
@@ -18,23 +20,27 @@ GITLAB = ROOT / "docs" / "ci" / "gitlab-ci.yml"
 WARNING = "::warning title=gmembench::a regression is open"
 
 
-def step(name: str, text: str) -> str:
-    """The script of a step of the GitHub recipe."""
-    found = re.search(
-        rf"^( *)- name: {name}\n(?:\1  .*\n)*?\1  run: (?:\|\n((?:\1    .*\n|\n)+)|(.*)\n)", text, re.MULTILINE
-    )
-    assert found, name
-    return textwrap.dedent(found[2]) if found[2] else found[3]
+SHIM = """#!/bin/sh
+if [ "$1" = run ]; then
+    mkdir report # that of the whole quick tier is built by the test of the README
+    [ -z "$RESULT" ] || exec cp "$RESULT" new.json
+    set -- run --quick --counted -o new.json
+fi
+exec "{python}" -P -m gmembench "$@"
+"""
+"""The command of the recipes: it is the real one, but builds no report, and `run` copies $RESULT where that is set."""
+
+Done = subprocess.CompletedProcess[str]
 
 
 class Runner:
-    """A runner of GitHub with a repository, whose origin is a folder beside it."""
+    """A runner with a repository, whose origin is a folder beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.origin, self.count = folder, folder / "origin.git", 0
         commands = folder / "bin"
         commands.mkdir()
-        (commands / "gmembench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m gmembench "$@"\n')
+        (commands / "gmembench").write_text(SHIM.replace("{python}", sys.executable))
         (commands / "gmembench").chmod(0o755)
         self.environment = {
             **os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "PARTS": "", "GITHUB_SHA": "",
@@ -56,31 +62,38 @@ class Runner:
         self.git("clone", "--quiet", str(self.origin), str(folder), cwd=self.folder)
         self.git("-c", "user.name=x", "-c", "user.email=x", "commit", "--quiet", "--allow-empty", "-m", "x", cwd=folder)
         self.environment["GITHUB_SHA"] = self.git("rev-parse", "HEAD", cwd=folder).strip()
-        self.environment["GITHUB_STEP_SUMMARY"] = str(folder / "summary.md")
         return folder
 
-    def step(self, name: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-        """Run a step as GitHub does."""
-        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step(name, RECIPE.read_text())]
+    def bash(self, script: str, folder: Path, result: Path | None = None) -> Done:
+        """Run a script as the services do."""
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+        environment = {**self.environment, "RESULT": str(result or "")}
         return subprocess.run(
-            command, cwd=folder, env=self.environment, capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
 
-    def compared(self, result: Path | None) -> "tuple[Path, subprocess.CompletedProcess[str]]":
+    def kept_files(self) -> str:
+        """Names of files on the branch of the history."""
+        return self.git("ls-tree", "-r", "--name-only", "gmembench-history", cwd=self.origin)
+
+
+class GitHub(Runner):
+    """Jobs of GitHub."""
+
+    def step(self, job: str, name: str, folder: Path, result: Path | None = None) -> Done:
+        """Run a step of a job."""
+        steps = yaml.safe_load(RECIPE.read_text())["jobs"][job]["steps"]
+        return self.bash(next(step["run"] for step in steps if step.get("name") == name), folder, result)
+
+    def compared(self, result: Path | None) -> tuple[Path, Done]:
         """The first job, with a result file in place of the run, or with the run itself; its comparison."""
         folder = self.checkout()
-        steps = ["Fetch the history"]
-        if result:
-            shutil.copy(result, folder / "new.json")
-            (folder / "report").mkdir()
-        else:
-            steps.append("Run")
-        for name in steps:
-            done = self.step(name, folder)
+        self.environment["GITHUB_STEP_SUMMARY"] = str(folder / "summary.md")
+        for name in ("Fetch the history", "Run"):
+            done = self.step("compare", name, folder, result)
             assert done.returncode == 0, done.stdout + done.stderr
-        compared = self.step("Compare", folder)
-        done = self.step("Trends", folder)
+        compared = self.step("compare", "Compare", folder)
+        done = self.step("compare", "Trends", folder)
         assert done.returncode == 0, done.stdout + done.stderr
         assert (folder / "report" / "trends.html").exists()
         return folder, compared
@@ -90,24 +103,41 @@ class Runner:
         folder = self.checkout()
         (folder / "result").mkdir()
         shutil.copy(result, folder / "result" / "new.json")
-        done = self.step("Add the run to the history", folder)
+        done = self.step("keep", "Add the run to the history", folder)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
 
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    """A new repository."""
-    return Runner(tmp_path)
+class GitLab(Runner):
+    """Jobs of GitLab, whose server is the folder of the origin."""
+
+    def job(self, name: str, folder: Path, result: Path | None = None) -> Done:
+        """Run the lines of a job."""
+        self.environment |= {
+            "CI_REPOSITORY_URL": str(self.origin), "CI_SERVER_HOST": "gitlab.test", "CI_PROJECT_PATH": "group/project",
+            "CI_COMMIT_SHA": self.environment["GITHUB_SHA"], "HISTORY_TOKEN": "t0ken",
+        }  # fmt: skip
+        away = "https://gmembench:t0ken@gitlab.test/group/project.git"
+        self.git("config", "--global", f"url.{self.origin}.insteadOf", away, cwd=folder)
+        return self.bash("\n".join(yaml.safe_load(GITLAB.read_text())[name]["script"]), folder, result)
+
+    def pipeline(self, result: Path) -> tuple[Path, Done, Done]:
+        """Both jobs, the second with the artifacts of the first in a fresh checkout."""
+        folder = self.checkout()
+        compared = self.job("gmembench", folder, result)
+        assert (folder / "report" / "trends.html").exists(), compared.stdout + compared.stderr
+        after = self.checkout()
+        shutil.copy(folder / "new.json", after)
+        return folder, compared, self.job("keep", after)
 
 
-def test_the_recipe_from_the_first_run_to_a_regression(runner: Runner) -> None:
+def test_github_from_the_first_run_to_a_regression(tmp_path: Path) -> None:
     """A quick run of this project passes as the first, equals itself as the second, and a step more fails."""
+    runner = GitHub(tmp_path)
     first, compared = runner.compared(None)
     result = first / "new.json"
     assert compared.returncode == 0, compared.stdout + compared.stderr
     assert "nothing to compare with" in compared.stdout
-    assert (first / "report" / "index.html").exists()
     assert WARNING not in runner.kept(result)
 
     second, compared = runner.compared(result)
@@ -128,9 +158,30 @@ def test_the_recipe_from_the_first_run_to_a_regression(runner: Runner) -> None:
     assert f"<code>{name}</code>" in (third / "summary.md").read_text()
     assert WARNING in runner.kept(slower)
 
-    tree = runner.git("ls-tree", "-r", "--name-only", "gmembench-history", cwd=runner.origin)
+    tree = runner.kept_files()
     assert len(re.findall(r"^runs/", tree, re.MULTILINE)) == 3
     assert "index.sqlite" not in tree
+
+
+def test_gitlab_from_the_first_run_to_a_regression(tmp_path: Path) -> None:
+    """The first run passes and is kept, a step more fails the job that compares and is kept as well."""
+    runner, path = GitLab(tmp_path), tmp_path / "one.json"
+    metadata = {
+        "name": "s/guest-memfd/none/4K", "cell.scenario": "s", "cell.design": "guest-memfd", "cell.hardware": "none",
+        "cell.page_size": "4K", "gmembench.kind": "counted", "gmembench.schema": 1, "gmembench.size": "small",
+        "count.steps": 70, "unit": "integer",
+    }  # fmt: skip
+    for steps, code, said, open_said in ((70, 0, "nothing to compare with", False), (71, 1, "failed", True)):
+        metadata["count.steps"] = steps
+        benchmark = {"metadata": metadata, "runs": [{"values": [steps]}]}
+        path.write_text(json.dumps({"version": "1.0", "benchmarks": [benchmark]}))
+        folder, compared, kept = runner.pipeline(path)
+        assert compared.returncode == code, compared.stdout + compared.stderr
+        assert said in compared.stdout
+        assert compared.stdout.endswith((folder / "summary.md").read_text())
+        assert kept.returncode == 0, kept.stderr
+        assert ("a regression is open" in kept.stdout) == open_said
+    assert len(re.findall(r"^runs/", runner.kept_files(), re.MULTILINE)) == 2
 
 
 def test_a_pull_request_needs_to_write_nothing() -> None:
@@ -147,6 +198,6 @@ def test_both_recipes_gate_on_counted_numbers() -> None:
     """The gate counts, on GitHub and on GitLab, and kernels are kept where `cache path` says."""
     for recipe in (RECIPE, GITLAB):
         text = recipe.read_text()
-        assert "gmembench run --quick --counted" in text
+        assert 'gmembench run --quick --counted ${PARTS:+--path "$PARTS"} -o new.json --report report' in text
         assert re.search(r"gmembench compare history new\.json --counted", text)
         assert "gmembench cache path" in text
