@@ -15,7 +15,10 @@ from gmembench.benchmarks import child
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One of: a base to explore, an edit to try, a failure to show. Values are JSON of what they are."""
+    """One of: a base to explore, an edit to try, several that are much alike, a failure to show.
+
+    Values are JSON of what they are.
+    """
 
     do: str
     first: msgspec.Raw
@@ -42,7 +45,8 @@ def main() -> None:
 
 def answer_all(words: argparse.Namespace) -> None:
     """Answer questions about one design on one hardware."""
-    from gmembench.inject.laboratory import Laboratory, Order, Source
+    from gmembench.inject.laboratory import Laboratory, Orders, Source
+    from gmembench.inject.series import Order
     from gmembench.inject.trial import Trial
 
     lab = Laboratory(words.design, words.hardware, words.states, tuple(words.path))
@@ -54,6 +58,8 @@ def answer_all(words: argparse.Namespace) -> None:
             answer: object = lab.base(msgspec.json.decode(question.first, type=Source))
         elif question.do == "try":
             answer = lab.run(msgspec.json.decode(question.first, type=Order))
+        elif question.do == "try all":
+            answer = lab.run_all(msgspec.json.decode(question.first, type=Orders))
         else:
             order = msgspec.json.decode(question.first, type=Order)
             answer = lab.show(order, msgspec.json.decode(question.second, type=Trial))

@@ -7,7 +7,7 @@ The name of the file is a digest of all that the answers depend on.
 import hashlib
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.errors import UserError
 from gmembench.core.jit import DIGEST, cache_root, source_digest
 from gmembench.core.programs import Design, Hardware
-from gmembench.inject.laboratory import Order, Source, Told
+from gmembench.inject.laboratory import Orders, Source, Told
 from gmembench.inject.necessity import Entry, Table, Tried, entry_of, table_of
 from gmembench.inject.plan import load_plans
 from gmembench.inject.question import chosen, nearest
 from gmembench.inject.scenario import load_scenarios
+from gmembench.inject.series import Order
 from gmembench.inject.trial import ILL, Base, Trial, case_of
 from gmembench.inject.variations import MOVED, Target, Variation, moves, targets_of, without
 
@@ -35,6 +36,9 @@ BASE_SECONDS = 1200.0
 
 AHEAD = 2
 """Questions that wait for each process."""
+
+TOGETHER = 32
+"""Moves of one row or phase that a process tries together."""
 
 FOLDER = "explain"
 
@@ -135,13 +139,81 @@ class Notes:
 
 
 @dataclass
+class Trying:
+    """Edits that are being tried: asks the processes, and notes what they answer."""
+
+    notes: Notes
+    crew: Crew
+    checkers: Crew
+    answers: "queue.Queue[Answer]"
+    done: int = 0
+    _asked: dict[Hashable, tuple[Order, ...]] = field(default_factory=dict)
+    _showing: dict[Hashable, Tried] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """Questions without an answer."""
+        return len(self._asked)
+
+    def ask(self, orders: Sequence[Order]) -> None:
+        """Ask about edits. What no case runs needs no process."""
+        for order in orders:
+            if not order.cases:
+                self._note(order.edit, Tried(unreached=True))
+        left = tuple(order for order in orders if order.cases)
+        if not left:
+            return
+        key = left[0].edit
+        self._asked[key] = left
+        if left[0].shrinks:
+            self.crew.ask(key, _question("try", left[0]), PATIENCE_SECONDS)
+        else:
+            program = key.partition(" ")[2].partition(".")[0]
+            self.crew.ask(key, _question("try all", Orders(program, left)), PATIENCE_SECONDS * len(left))
+
+    def take(self, deadline: float) -> None:
+        """Take an answer, if one comes before the deadline."""
+        try:
+            patience = deadline - time.monotonic()
+            answer = self.answers.get(timeout=None if patience == float("inf") else max(patience, 0))
+        except queue.Empty:
+            return
+        if not answer.line and source_digest() != DIGEST:
+            raise UserError("core/ was edited during the run", "explain", "start it again")
+        orders = self._asked.pop(answer.key)
+        if answer.key in self._showing:
+            self._note(orders[0].edit, _shown(self._showing.pop(answer.key), answer))
+        elif orders[0].shrinks:
+            self._one(orders, _tried(answer))
+        elif answer.line:
+            for order, tried in zip(orders, msgspec.json.decode(answer.line, type=list[Tried]), strict=True):
+                self._note(order.edit, tried)
+        elif len(orders) > 1:  # one of them ended the process: each alone says which
+            for order in orders:
+                self.ask((order,))
+        else:
+            self._note(orders[0].edit, _tried(answer))
+
+    def _one(self, orders: tuple[Order, ...], tried: Tried) -> None:
+        if tried.worst is None or not tried.worst.choices:
+            self._note(orders[0].edit, tried)
+            return
+        key = orders[0].edit
+        self._asked[key], self._showing[key] = orders, tried
+        self.checkers.ask(key, _question("show", orders[0], tried.worst), PATIENCE_SECONDS)
+
+    def _note(self, edit: str, tried: Tried) -> None:
+        self.notes.add(edit, tried)
+        self.done += 1
+
+
+@dataclass
 class Explaining:
     """A run: asks about every variation, and makes the table of what was answered."""
 
     study: Study
     told: Callable[[str], None]
     bases: tuple[Base, ...] = ()
-    _orders: dict[str, Order] = field(default_factory=dict)
 
     def run(self, workers: int, seconds: float) -> Table:
         """Try everything, or what can be tried in that time."""
@@ -177,9 +249,18 @@ class Explaining:
             near = [v for v in everywhere if study.distance is None or v.distance <= study.distance]
             yield target, [without(target), *near]
 
-    def _in_turn(self) -> list[Variation]:
-        found = [v for _, variations in self.variations() for v in variations]
-        return sorted(found, key=lambda v: (v.kind == MOVED, v.target.phase, v.distance))
+    def _in_turn(self, notes: "Notes") -> Iterator[tuple[Order, ...]]:
+        """What is left to try, in the order in which it is: what is left out first, and then the moves of each target.
+
+        Moves of one target are tried together, since most of them do what another one did.
+        """
+        targets = sorted(self.variations(), key=lambda item: item[0].phase)
+        for _, (left_out, *_) in targets:
+            if left_out.edit not in notes.tried:
+                yield (self._order(left_out),)
+        for _, (_, *moved) in targets:
+            left = tuple(self._order(v) for v in moved if v.edit not in notes.tried)
+            yield from (left[at : at + TOGETHER] for at in range(0, len(left), TOGETHER))
 
     def _order(self, variation: Variation) -> Order:
         """The cases in which a variation changes something, the smallest first."""
@@ -197,40 +278,16 @@ class Explaining:
         workers: int,
         deadline: float,
     ) -> None:
-        todo = [v for v in self._in_turn() if v.edit not in notes.tried]
-        total, waiting, showing, tried_now = len(todo), 0, dict[str, Tried](), 0
-        began = time.monotonic()
-        left = iter(todo)
-        while True:
-            while waiting < workers * (1 + AHEAD) and time.monotonic() < deadline:
-                variation = next(left, None)
-                if variation is None:
-                    break
-                order = self._orders[variation.edit] = self._order(variation)
-                if not order.cases:
-                    notes.add(variation.edit, Tried(unreached=True))
-                    tried_now += 1
-                    continue
-                crew.ask(variation.edit, _question("try", order), PATIENCE_SECONDS)
-                waiting += 1
-            if waiting == 0:
+        trying = Trying(notes, crew, checkers, answers)
+        total = sum(1 for _, found in self.variations() for v in found if v.edit not in notes.tried)
+        began, left = time.monotonic(), self._in_turn(notes)
+        while time.monotonic() < deadline:
+            while trying.waiting < workers * (1 + AHEAD) and (orders := next(left, ())):
+                trying.ask(orders)
+            if trying.waiting == 0:
                 return
-            answer = answers.get()
-            if not answer.line and source_digest() != DIGEST:
-                raise UserError("core/ was edited during the run", "explain", "start it again")
-            edit = str(answer.key)
-            if edit in showing:
-                notes.add(edit, _shown(showing.pop(edit), answer))
-            else:
-                tried = _tried(answer)
-                if tried.worst is not None and tried.worst.choices:
-                    showing[edit] = tried
-                    checkers.ask(edit, _question("show", self._orders[edit], tried.worst), PATIENCE_SECONDS)
-                    continue
-                notes.add(edit, tried)
-            waiting -= 1
-            tried_now += 1
-            self.told(_progress(tried_now, total, time.monotonic() - began))
+            trying.take(deadline)
+            self.told(_progress(trying.done, total, time.monotonic() - began))
 
     def table(self, notes: Notes, seconds: float) -> Table:
         """The table of what is known."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 from gmembench.core.footprints.kinds import SELF
-from gmembench.core.footprints.rows import RowPrints, targets_of
+from gmembench.core.footprints.rows import RowPrints, row_prints, targets_of
 from gmembench.core.invariant import Invariant
 from gmembench.core.judges import SHIPPED
 from gmembench.core.programs import Code
@@ -104,7 +104,7 @@ def live_registers(
     all by default. `observed`: registers that a driver looks at. `forced`: (row, outcome) pairs that a driver makes
     happen without running the step. `invariants`: who judges.
     """
-    rows = RowPrints(code, geometry, programs, forced)
+    rows = row_prints(code, geometry, programs, forced)
     found, always = _Flow(rows, invariants).run(), always_live(rows, observed, invariants)
     return np.array([[name in names or name in always for name in REGISTERS] for names in found], bool)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gmembench.core.footprints import USED, footprint_of, footprints_in
 from gmembench.core.footprints.kinds import SELF
-from gmembench.core.footprints.rows import RowPrints
+from gmembench.core.footprints.rows import RowPrints, row_prints
 from gmembench.core.invariant import Invariant
 from gmembench.core.judges import SHIPPED
 from gmembench.core.liveness import OTHERS
@@ -85,15 +85,6 @@ def locations() -> Mapping[str, int]:
     groups = dict.fromkeys(group_of.get(name, name) for name in shared)
     bits = {group: min(bit, MOST - 1) for bit, group in enumerate(groups)}
     return {name: bits[group_of.get(name, name)] for name in shared}
-
-
-def location_names() -> tuple[str, ...]:
-    """The name of each location, by its bit number."""
-    group_of = {name: group for group, names in GROUPS.items() for name in names}
-    found: dict[int, list[str]] = {}
-    for name, bit in locations().items():
-        found.setdefault(bit, []).append(group_of.get(name, name))
-    return tuple(" ".join(dict.fromkeys(found[bit])) for bit in range(len(found)))
 
 
 def mask_of(names: Iterable[str]) -> int:
@@ -187,21 +178,27 @@ def _touched(rows: RowPrints, invariants: Mapping[str, Invariant]) -> tuple[np.n
 
 
 def _future(rows: RowPrints, own: np.ndarray, locksets: np.ndarray, waits: np.ndarray) -> np.ndarray:
-    """u8 (lockset, row): union of `own` over all that can be reached without passing a row that waits for a lock."""
+    """u8 (kind, lockset, row): union of `own` over all that can be reached without passing a row that waits for a lock.
+
+    `own`: u8 (kind, row), what each row reads, and what it writes.
+    """
     passes = (locksets[:, None] & waits[None, :]) == 0
     for row, _ in rows.forced:
         passes[:, row] = True
-    found = np.where(passes, own[None, :], 0).astype(np.uint64)
+    kinds, sets = len(own), len(locksets)
+    # By row, so that what is joined lies together: (row, kind and lockset).
+    through = np.where(np.tile(passes, (kinds, 1)).T, ~np.uint64(0), np.uint64(0))
+    found = np.repeat(own, sets, axis=0).T & through
     following = {row: sorted({t for t, _ in rows.following(row)} - {END, row}) for row in rows.reached}
+    inner = [(row, later) for row, later in reversed(following.items()) if later]
     changed = True
     while changed:
         before = found.copy()
-        for row in reversed(rows.reached):
-            if following[row]:
-                later = np.bitwise_or.reduce(found[:, following[row]], axis=1)
-                found[:, row] |= np.where(passes[:, row], later, 0)
+        for row, later in inner:
+            joined = found[later[0]] if len(later) == 1 else np.bitwise_or.reduce(found[later], axis=0)
+            found[row] |= joined & through[row]
         changed = not np.array_equal(before, found)
-    return found
+    return np.ascontiguousarray(found.T).reshape(kinds, sets, -1)
 
 
 def _seen_by(rows: RowPrints, when: str, invariants: Mapping[str, Invariant]) -> np.ndarray:
@@ -229,7 +226,7 @@ def masks_of(
     invariants: Mapping[str, Invariant] = SHIPPED,
 ) -> Masks:
     """The masks of a code. The other arguments are those of `liveness.live_registers`."""
-    rows = RowPrints(code, geometry, programs, forced)
+    rows = row_prints(code, geometry, programs, forced)
     locks = _Locks(rows)
     by_row = [_bits(locks.held.get(row, ()), locks.names) for row in range(len(rows.prints))]
     locksets = np.array(sorted({0, *by_row}), np.int64)
@@ -239,6 +236,7 @@ def masks_of(
         takes[row] = _bits(item.takes, locks.names)
         drops[row] = _bits(item.writes, locks.names) & ~takes[row]
     reads, writes = _touched(rows, invariants)
+    future_reads, future_writes = _future(rows, np.stack([reads, writes]), locksets, waits)
     return Masks(
         reads=reads,
         writes=writes,
@@ -248,8 +246,8 @@ def masks_of(
         waits=waits,
         takes=takes,
         drops=drops,
-        future_reads=_future(rows, reads, locksets, waits),
-        future_writes=_future(rows, writes, locksets, waits),
+        future_reads=future_reads,
+        future_writes=future_writes,
         visible=_seen_by(rows, "state", invariants),
         visible_at_rest=_seen_by(rows, "rest", invariants),
     )

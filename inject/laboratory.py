@@ -5,29 +5,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from gmembench.core.drivers.instance import Instance
 from gmembench.core.errors import UserError
+from gmembench.core.programs import Code
 from gmembench.inject.failure import Failure
 from gmembench.inject.necessity import Shown, Tried
 from gmembench.inject.recording import record
 from gmembench.inject.replay import step_line
-from gmembench.inject.running import STUCK, starter
+from gmembench.inject.running import starter
 from gmembench.inject.schedule import line_of
+from gmembench.inject.series import Order, Series
 from gmembench.inject.setting import Setting, setting_of
 from gmembench.inject.shrink import shrink
-from gmembench.inject.trial import STUCK_ONLY, UNSAFE, Base, Case, Trial, attempt, base_of, case_of, meaning
+from gmembench.inject.trial import UNSAFE, Base, Case, Trial, attempt, attempt_alone, base_of, case_of, meaning
 
 SHRINK_STEPS = 50_000
 """Steps that shrinking one failure may make: there are hundreds of them."""
-
-
-def _attempt(case: Case, instance: Instance) -> Trial:
-    """Explore a mutant. One that cannot even run alone what runs before others do is stuck."""
-    try:
-        return attempt(case, instance)
-    except UserError as fault:
-        return Trial(case.name, STUCK_ONLY, invariant=STUCK, what=fault.what)
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -37,13 +31,11 @@ class Source(msgspec.Struct, frozen=True):
     planned: bool = False
 
 
-class Order(msgspec.Struct, frozen=True):
-    """What is to be tried: an edit, in these cases, until safety breaks. `shrinks`: the failure is shrunk."""
+class Orders(msgspec.Struct, frozen=True):
+    """Edits of one program that are much alike: moves of one row or phase."""
 
-    edit: str
-    cases: tuple[str, ...]
-    ignored: dict[str, tuple[str, ...]]
-    shrinks: bool = False
+    program: str
+    orders: tuple[Order, ...]
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -63,6 +55,7 @@ class Laboratory:
     paths: tuple[Path, ...] = ()
     _cases: dict[str, Case] = field(default_factory=dict)
     _known: dict[tuple[str, str], Trial] = field(default_factory=dict)
+    _bases: dict[tuple[str, tuple[str, ...]], tuple[Code, Trial, np.ndarray]] = field(default_factory=dict)
 
     def case(self, source: Source) -> Case:
         """A case, made once. Raises UserError if the design cannot run it."""
@@ -92,11 +85,24 @@ class Laboratory:
                 return Tried(refused=f"{fault.what}; {fault.mend}")
             key = meaning(instance), name
             if key not in self._known:
-                self._known[key] = _attempt(case, instance)
+                self._known[key] = attempt_alone(case, instance)[0]
             trials.append(self._known[key])
             if trials[-1].result == UNSAFE:
                 break
         return self._shrunk(order, Tried(tuple(trials)))
+
+    def run_all(self, asked: Orders) -> list[Tried]:
+        """Try edits that are much alike, one after the other."""
+        series = Series(asked.program, self._cases, self._unedited)
+        return [series.run(order) for order in asked.orders]
+
+    def _unedited(self, name: str, ignored: tuple[str, ...]) -> tuple[Code, Trial, np.ndarray]:
+        """What the design does in a case: its code, and what was taken of it."""
+        key = name, ignored
+        if key not in self._bases:
+            instance = self._cases[name].instance((), ignored)
+            self._bases[key] = instance.code, *attempt(self._cases[name], instance)
+        return self._bases[key]
 
     def _shrunk(self, order: Order, tried: Tried) -> Tried:
         """The same with the deciding failure shrunk, and no other one told."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from gmembench.core.drivers.exhaustive import Exploration, Explorer
 from gmembench.core.drivers.instance import Force, Gate, Instance
+from gmembench.core.errors import UserError
 from gmembench.core.invariant import STUCK
 from gmembench.core.jit import DIGEST
 from gmembench.core.judges import Panel
@@ -22,6 +23,9 @@ from gmembench.inject.question import Question, Words, ask
 
 HOLDS, BOUND, UNSAFE, STUCK_ONLY, ILL = "holds", "bound", "unsafe", "stuck", "ill"
 """Of a trial: nothing breaks; nothing breaks up to the bound; safety breaks; only LIVE does; it leaves the model."""
+
+LIVE = "LIVE"
+"""The invariant that says that everybody can get on."""
 
 MEMORY_BYTES = 2 << 30
 
@@ -80,8 +84,12 @@ class Case:
 
     def instance(self, edits: Sequence[str], ignored: Sequence[str] = ()) -> Instance:
         """The world with a mutant. Raises UserError if the edit cannot be made."""
-        old, hardware = self.question.instance, self.question.hardware
-        code = assemble(mutated(self.design(), hardware, edits), hardware)
+        hardware = self.question.hardware
+        return self.running(assemble(mutated(self.design(), hardware, edits), hardware), ignored)
+
+    def running(self, code: Code, ignored: Sequence[str] = ()) -> Instance:
+        """The world with another code."""
+        old = self.question.instance
         panel = Panel({name: item for name, item in old.panel.invariants.items() if name not in ignored})
         places = {item.name: at for at, item in enumerate(code.info)}
         forces = tuple(replace(f, rows=_moved(f, old.code, places)) for f in old.forces)
@@ -120,23 +128,36 @@ def base_of(case: Case) -> Base:
         if e.violation is None:
             break
         ignored.append(e.violation.invariant)
-    hit = e.taken.sum(axis=1) > 0
+    hit = (e.taken + e.taken_first).any(axis=1)
     names = tuple(item.name for item, ran in zip(instance.code.info, hit, strict=True) if ran)
     result = HOLDS if e.verdict == "holds" else BOUND
     return Base(case.name, result, e.states, e.transitions, tuple(ignored), names, meaning(instance))
 
 
-def attempt(case: Case, instance: Instance) -> Trial:
-    """Explore a mutant: first with LIVE, and where only LIVE breaks, once more without it."""
+def attempt(case: Case, instance: Instance) -> tuple[Trial, np.ndarray]:
+    """Explore a mutant: first with LIVE, and where only LIVE breaks, once more without it.
+
+    Returns too (row, outcome) -> how often it was taken.
+    """
     e = explored(case, instance)
+    taken = e.taken + e.taken_first
     if e.violation is None:
-        return Trial(case.name, HOLDS if e.verdict == "holds" else BOUND, e.states, e.transitions)
+        return Trial(case.name, HOLDS if e.verdict == "holds" else BOUND, e.states, e.transitions), taken
     if e.violation.when != STUCK:
-        return Trial(case.name, UNSAFE, e.states, e.transitions, e.violation.invariant, e.choices)
+        return Trial(case.name, UNSAFE, e.states, e.transitions, e.violation.invariant, e.choices), taken
     safe = explored(case, replace(instance, panel=invariants_without_liveness(instance.panel)))
+    taken += safe.taken
     if safe.violation is None:
-        return Trial(case.name, STUCK_ONLY, e.states, e.transitions, e.violation.invariant, e.choices)
-    return Trial(case.name, UNSAFE, safe.states, safe.transitions, safe.violation.invariant, safe.choices)
+        return Trial(case.name, STUCK_ONLY, e.states, e.transitions, e.violation.invariant, e.choices), taken
+    return Trial(case.name, UNSAFE, safe.states, safe.transitions, safe.violation.invariant, safe.choices), taken
+
+
+def attempt_alone(case: Case, instance: Instance) -> tuple[Trial, np.ndarray | None]:
+    """The same. A mutant that cannot even run alone what runs before others do is stuck, and what it took unknown."""
+    try:
+        return attempt(case, instance)
+    except UserError as fault:
+        return Trial(case.name, STUCK_ONLY, invariant=LIVE, what=fault.what), None
 
 
 # --- what a mutant is, whatever its rows are called ---

@@ -76,8 +76,8 @@ class Exploration:
     violation. `moves`: more than `transitions` where rows went on alone. `table_bytes`: of the visited set;
     `other_bytes`: all else, which is waiting states, links and edges. `peak_bytes`: most that was used at once, old
     arrays while new ones grow. `complete`: stopped with all states visited, and only LIVE not judged. `seen`: watched
-    state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken. `not_made`: reduction that
-    was asked for -> why it does not apply.
+    state -> whether it was reached. `taken`: i8 (row, outcome), how often each was taken. `taken_first`:
+    the same, of the operations that run before. `not_made`: reduction that was asked for -> why it does not apply.
     """
 
     verdict: str
@@ -96,6 +96,7 @@ class Exploration:
     complete: bool = False
     seen: dict[str, bool] = field(default_factory=dict)
     taken: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    taken_first: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     not_made: dict[str, str] = field(default_factory=dict)
 
 
@@ -454,6 +455,7 @@ class Explorer:
             self.complete,
             p.watches.names_seen,
             p.taken,
+            p.taken_first,
             {name: told for name, told in zip(REDUCTIONS, why, strict=True) if told and name in self.reductions},
         )
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from gmembench.core.drivers.instance import IDLE
 from gmembench.core.drivers.moves import MAY_YIELD
-from gmembench.core.drivers.prepared import Prepared
+from gmembench.core.drivers.prepared import Prepared, masks_in
 from gmembench.core.footprints import footprint_of
-from gmembench.core.footprints.rows import RowPrints
+from gmembench.core.footprints.rows import row_prints
 from gmembench.core.liveness import REGISTERS
-from gmembench.core.locations import EXIT_READS, EXIT_WRITES, mask_of, masks_of
+from gmembench.core.locations import EXIT_READS, EXIT_WRITES, mask_of
 from gmembench.core.outcomes import BLOCKED
 
 
@@ -34,9 +34,7 @@ class PartialOrder:
     def __init__(self, prepared: Prepared) -> None:
         instance, self.prepared = prepared.instance, prepared
         self.why_not = "rows of different actors depend on events" if instance.forces or instance.gates else ""
-        masks = masks_of(
-            prepared.code, instance.geometry, programs=prepared.programs, invariants=instance.panel.invariants
-        )
+        masks = masks_in(instance, prepared.programs)
         self.reads, self.writes = masks.reads, masks.writes
         self.holds = masks.holds.astype(np.int64)
         both = np.stack([masks.future_reads, masks.future_writes])
@@ -69,7 +67,7 @@ class PartialOrder:
 
     def _without_loops(self, rows: np.ndarray) -> np.ndarray:
         """The rows but for one of each loop that they make."""
-        prints = RowPrints(self.prepared.code, self.prepared.instance.geometry, self.prepared.programs)
+        prints = row_prints(self.prepared.code, self.prepared.instance.geometry, self.prepared.programs)
         targets = [sorted({t for t, _ in prints.following(row)} - {IDLE}) for row in range(len(rows))]
         kept = rows.copy()
         done = np.zeros(len(rows), bool)

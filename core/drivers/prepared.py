@@ -1,6 +1,7 @@
 """An instance prepared for compiled drivers: arrays of rows, of who may do what, and the world that it begins with."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from gmembench.core.footprints import footprints_in
 from gmembench.core.footprints.rows import targets_of
 from gmembench.core.jit import kernel
 from gmembench.core.liveness import REGISTERS, first_values, live_registers
-from gmembench.core.locations import masks_of
+from gmembench.core.locations import Masks, masks_of
 from gmembench.core.operations import OPERATION, PROGRAMS
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.programs import Code
 from gmembench.core.steps.table import run_small, small_addresses
 from gmembench.core.world import SMALL, WIDE, World, actor, small_head
+
+T = TypeVar("T")
 
 NO_OPERATIONS = np.zeros(0, OPERATION)
 
@@ -79,7 +82,8 @@ class Prepared:
     IDLE at 0. `keep`: u8 (row + 1, 64 bytes of ACTOR), bits of the bytes that
     `settle` leaves of an actor. `neutral`: u1, what it sets the others to. `seq_live`:
     by row + 1, whether the snapshot of the sequence is read again. `judged`: by row, mask of the rules about states
-    that the row may break.
+    that the row may break. `taken_first`: i8 (row, outcome), the same
+    as `taken`, of the operations that run before.
     """
 
     def __init__(self, instance: Instance, world: World | None = None, *, forget: bool = True) -> None:
@@ -91,7 +95,7 @@ class Prepared:
         self.targets, self.taken = self.ways[:, :, WAY_TARGET], self.ways[:, :, WAY_TAKEN]
         self.targets[:] = targets_of(self.code)
         self.entries = self.code.entries.astype(np.int64)
-        self._run_first()
+        self.taken_first = self._run_first()
         self.operations, self.ends = self._scripts()
         rows = range(len(self.rows))
         self.flags = np.array([MAY_EXIT, *(self._flags(row, forget=forget) for row in rows)], np.int64)
@@ -127,8 +131,8 @@ class Prepared:
             )
         return made
 
-    def _run_first(self) -> None:
-        """Run the operations that come before, one after the other."""
+    def _run_first(self) -> np.ndarray:
+        """Run the operations that come before, one after the other. Returns what was taken, by row and outcome."""
         operations = np.concatenate([*self.instance.prepare, NO_OPERATIONS])
         self._check(operations)
         for op in operations:
@@ -137,6 +141,9 @@ class Prepared:
                 row = self.code.info[where % len(self.rows)].name
                 waits = where < len(self.rows)
                 raise NeverEnds(int(op["actor"]), PROGRAMS[op["program"]], row, waits=waits)
+        taken = np.array(self.taken)
+        self.taken[:] = 0
+        return taken
 
     def _rows(self) -> np.ndarray:
         rows = self.code.rows.copy()
@@ -226,23 +233,39 @@ class Prepared:
 
 ANALYSES_KEPT = 64
 
-_analyses: dict[tuple[Any, ...], tuple[Code, np.ndarray, np.ndarray]] = {}
+_lives: dict[tuple[Any, ...], tuple[Code, np.ndarray]] = {}
+_masks: dict[tuple[Any, ...], tuple[Code, Masks]] = {}
+
+
+def _forced(instance: Instance) -> tuple[tuple[int, int], ...]:
+    return tuple((row, force.outcome) for force in instance.forces for row in force.rows)
+
+
+def _kept(known: dict[tuple[Any, ...], tuple[Code, T]], key: tuple[Any, ...], code: Code, make: Callable[[], T]) -> T:
+    """What is known of a code, made if need be. Kept, for whoever tries many scripts, or asks again."""
+    key = (id(code), *key)
+    if key not in known:
+        if len(known) >= ANALYSES_KEPT:
+            del known[next(iter(known))]
+        known[key] = (code, make())  # the code too, so that nothing else gets its id
+    return known[key][1]
+
+
+def masks_in(instance: Instance, programs: tuple[int, ...]) -> Masks:
+    """The masks of an instance's code, if these programs may be begun."""
+    code, geometry, invariants = instance.code, instance.geometry, instance.panel.invariants
+    key = (geometry, programs, _forced(instance), tuple(invariants))
+    asked = {"programs": programs, "forced": _forced(instance), "invariants": invariants}
+    return _kept(_masks, key, code, lambda: masks_of(code, geometry, **asked))  # type: ignore[arg-type]  # by name
 
 
 def _analysis(instance: Instance, programs: tuple[int, ...], observed: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Live registers by row + 1, and rules about states that a row may break. Kept, for whoever tries many scripts."""
-    forced = tuple((row, force.outcome) for force in instance.forces for row in force.rows)
-    judges = tuple(instance.panel.invariants)
-    key = (id(instance.code), instance.geometry, programs, observed, forced, judges)
-    if key not in _analyses:
-        asked = {"programs": programs, "forced": forced, "invariants": instance.panel.invariants}
-        live = live_registers(instance.code, instance.geometry, observed=observed, **asked)  # type: ignore[arg-type]
-        masks = masks_of(instance.code, instance.geometry, **asked)  # type: ignore[arg-type]  # keywords by name
-        if len(_analyses) >= ANALYSES_KEPT:
-            del _analyses[next(iter(_analyses))]
-        found = (np.concatenate([live[-1:], live[:-1]]), masks.visible.astype(np.int64))
-        _analyses[key] = (instance.code, *found)  # the code too, so that nothing else gets its id
-    return _analyses[key][1:]
+    """Live registers by row + 1, and rules about states that a row may break."""
+    code, geometry, invariants = instance.code, instance.geometry, instance.panel.invariants
+    key = (geometry, programs, observed, _forced(instance), tuple(invariants))
+    asked = {"programs": programs, "observed": observed, "forced": _forced(instance), "invariants": invariants}
+    live = _kept(_lives, key, code, lambda: live_registers(code, geometry, **asked))  # type: ignore[arg-type]
+    return np.concatenate([live[-1:], live[:-1]]), masks_in(instance, programs).visible.astype(np.int64)
 
 
 def _offset(dtype: np.dtype, name: str) -> int:
@@ -270,6 +293,7 @@ def run_alone(
             if acknowledge_kicks(w) == 0:
                 return at
         else:
+            ways[at, outcome, WAY_TAKEN] += 1
             at = ways[at, outcome, WAY_TARGET]
             if at == IDLE:
                 return -1

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -74,3 +75,23 @@ class RowPrints:
                     seen.add(target)
                     todo.append(target)
         return sorted(seen)
+
+
+PRINTS_KEPT = 8
+
+_prints: dict[tuple[Any, ...], RowPrints] = {}
+
+
+def row_prints(
+    code: Code,
+    geometry: Geometry | None = None,
+    programs: Collection[int] | None = None,
+    forced: Collection[tuple[int, int]] = (),
+) -> RowPrints:
+    """The same, kept for whoever asks for it next: several analyses of one code are made one after the other."""
+    key = (id(code), geometry, None if programs is None else tuple(programs), tuple(forced))
+    if key not in _prints:
+        if len(_prints) >= PRINTS_KEPT:
+            del _prints[next(iter(_prints))]
+        _prints[key] = RowPrints(code, geometry, programs, forced)  # it holds the code, so nothing else gets its id
+    return _prints[key]

@@ -6,10 +6,25 @@ import pytest
 
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.programs import with_hardware
-from gmembench.inject import necessity
-from gmembench.inject.laboratory import Laboratory, Order, Source
+from gmembench.inject import necessity, series
+from gmembench.inject.laboratory import Laboratory, Orders, Source
+from gmembench.inject.likeness import Past, Shape, alike
 from gmembench.inject.necessity import Tried, entry_of, place_of, table_of, verdict_of
-from gmembench.inject.trial import BOUND, HOLDS, ILL, STUCK_ONLY, UNSAFE, Base, Case, Trial, attempt, case_of, meaning
+from gmembench.inject.series import Order
+from gmembench.inject.trial import (
+    BOUND,
+    HOLDS,
+    ILL,
+    STUCK_ONLY,
+    UNSAFE,
+    Base,
+    Case,
+    Trial,
+    attempt,
+    attempt_alone,
+    case_of,
+    meaning,
+)
 from gmembench.inject.variations import END, Target, moves, targets_of, without
 
 DESIGN = "guest-memfd"
@@ -79,14 +94,14 @@ def test_what_is_judged_belongs_to_the_meaning() -> None:
 )
 def test_an_edit_in_a_small_world(edit: str, result: str, invariant: str) -> None:
     """Safety breaks and is named, or nothing breaks up to the bound."""
-    trial = attempt(case(), case().instance((edit,)))
+    trial, _ = attempt(case(), case().instance((edit,)))
     assert (trial.result, trial.invariant) == (result, invariant)
     assert bool(trial.choices) == (result == UNSAFE)
 
 
 def test_a_lock_that_is_kept_costs_progress_only() -> None:
     """mmu_lock that a punch does not drop stops the fault, and nothing else."""
-    trial = attempt(case(), case().instance(("without punch.start.unlock_mmu",)))
+    trial, _ = attempt(case(), case().instance(("without punch.start.unlock_mmu",)))
     assert (trial.result, trial.invariant) == (STUCK_ONLY, "LIVE")
 
 
@@ -171,3 +186,35 @@ def test_what_cannot_run_alone_is_stuck() -> None:
     assert tried.refused == ""
     assert stuck.worst is not None
     assert (stuck.worst.result, stuck.worst.invariant) == (STUCK_ONLY, "LIVE")
+
+
+def series_of(target: Target, cases: tuple[str, ...]) -> Orders:
+    """All moves of a target."""
+    design, none = load_designs()[DESIGN], load_hardware()["none"]
+    return Orders(target.program, tuple(Order(v.edit, cases, {}) for v in moves(target, design, none)))
+
+
+def test_a_series_says_what_each_move_alone_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does the same as another mutant where that ran is not explored again, and is told the same."""
+    lab = Laboratory(DESIGN, "none", 3000)
+    lab.case(WORLD)
+    asked = series_of(targets()["punch.end.count_dec"], (WORLD.name,))
+    alone = [place_of(lab.run(order)) for order in asked.orders]
+    explored = []
+    monkeypatch.setattr(series, "attempt_alone", lambda *how: explored.append(how) or attempt_alone(*how))
+    assert [place_of(tried) for tried in lab.run_all(asked)] == alone
+    assert {"unsafe", "holds"} <= set(alone)
+    assert 0 < len(explored) < len(alone) / 2
+
+
+def test_only_what_ran_has_to_be_the_same() -> None:
+    """A row put where the world never comes changes nothing that happens; put where it comes, it does."""
+    instance = case().instance(())
+    trial, taken = attempt(case(), instance)
+    past = Past.of(instance.code, "access", taken, trial)
+    ran = {instance.code.info[row].name for row in range(len(taken)) if taken[row].any()}
+    rows = [info.name for info in instance.code.info if info.program == "access"]
+    assert alike(past, Shape.of(instance.code, "access"))
+    for place, same in ((next(r for r in rows if r not in ran), True), ("access.fault.set_spte", False)):
+        edited = case().instance((f"insert fault.recheck_stale,before={place},stale=END",)).code
+        assert alike(past, Shape.of(edited, "access")) == same
