@@ -77,10 +77,13 @@ def test_vcpus_take_part() -> None:
     assert set(np.unique(work["actor"][work["program"] == PROGRAM_NUMBER["access"]])) == set(range(8))
 
 
+@pytest.mark.parametrize("design", ["legacy-vma", "vma-encrypted"])
 @pytest.mark.parametrize(("numa", "nodes"), [("first-touch", {0, 1}), ("interleave", {0, 1}), ("bind-0", {0})])
-def test_policies_of_numa(numa: str, nodes: set[int]) -> None:
-    """Pages of a mapping lie where its policy says: in turn, on one node, or where they are touched."""
-    made = prepare(cell_named(f"boot-populate@numa={numa}/legacy-vma/none/4K", "small"), gfns=32, range_gfns=4)
+def test_policies_of_numa(numa: str, nodes: set[int], design: str) -> None:
+    """Pages lie where their mapping's policy says, an encrypted file's too: in turn, on a node, or where touched."""
+    cell = f"boot-populate@numa={numa}/{design}/none/4K"
+    assert cells(f"numa={numa}")[cell].reason is None
+    made = prepare(cell_named(cell, "small"), gfns=32, range_gfns=4)
     made.time(1)
     assert made.last is not None
     pages = made.last.world.arrays["pages"]
