@@ -1,4 +1,4 @@
-"""The table that `gmembench run` prints: one line a cell, and numbered reasons for all that is not applicable."""
+"""The table that `gmembench run` prints: a line a cell with numbered reasons, or of many cells a line a scenario."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,10 @@ WIDTH = 200
 """Columns where there is no terminal, and so no width to fit."""
 
 
+CELLS_AT_MOST = 40
+"""Of more cells the table has a line for those that differ in the design only; a report has them all."""
+
+
 class Reasons:
     """Reasons with their numbers, from 1; equal ones share a number."""
 
@@ -25,6 +29,37 @@ class Reasons:
         if text not in self.texts:
             self.texts.append(text)
         return f"[{self.texts.index(text) + 1}]"
+
+
+def print_summary(cells: Sequence[Cell], found: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line for each scenario, hardware and page size that ran: how many designs did, and between what."""
+    ran = {row["name"]: row for row in found}
+    table = Table("scenario, hardware, pages", box=None, pad_edge=False)
+    for head in ("designs", "not applicable", "timed"):
+        table.add_column(head, justify="right")
+    table.add_column("fewest steps (counted)")
+    table.add_column("most steps (counted)")
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.group, []).append(cell)
+    for group, members in groups.items():
+        here = sorted((ran[cell.name]["steps"], cell.design) for cell in members if cell.name in ran)
+        if not here:
+            continue
+        lacking = sum(cell.reason is not None for cell in members)
+        timed = sum(bool(ran[cell.name].get("seconds_per_operation")) for cell in members if cell.name in ran)
+        counts = [str(number or "-") for number in (len(here), lacking, timed)]
+        fewest, most = (f"{steps:,} {design}" for steps, design in (here[0], here[-1]))
+        table.add_row(Text(group, overflow="fold"), *counts, Text(fewest), Text(most if len(here) > 1 else "-"))
+    lacking = sum(cell.reason is not None for cell in cells)
+    out = console()
+    out.print(table)
+    out.print(Text(f"{len(ran)} cells; {lacking} more are not applicable: gmembench list cells says why"))
+
+
+def console() -> Console:
+    """Where tables go."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 def print_table(cells: Sequence[Cell], found: Sequence[Mapping[str, Any]]) -> None:
@@ -40,10 +75,10 @@ def print_table(cells: Sequence[Cell], found: Sequence[Mapping[str, Any]]) -> No
             table.add_row(Text(cell.name, overflow="fold"), Text(f"not applicable {reasons.number(cell.reason)}"), "-")
         elif cell.name in ran:
             table.add_row(*_line(ran[cell.name], reasons))
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    console.print(table)
+    out = console()
+    out.print(table)
     for number, text in enumerate(reasons.texts, 1):
-        console.print(Text(f"[{number}] {text}"), soft_wrap=True)
+        out.print(Text(f"[{number}] {text}"), soft_wrap=True)
 
 
 def _line(row: Mapping[str, Any], reasons: Reasons) -> tuple[Text, str, str, Text]:

@@ -409,9 +409,14 @@ def answer(
             }
         )
     elif output and not quiet:
-        from gmembench.benchmarks.run_table import print_table
+        from gmembench.benchmarks import run_table
 
-        print_table(cells, rows(found.suite))
+        if many := len(cells) > run_table.CELLS_AT_MOST:
+            run_table.print_summary(cells, rows(found.suite))
+        else:
+            run_table.print_table(cells, rows(found.suite))
         print(f"results: {output}")
+        if many and not report_folder:
+            print(f"all numbers: gmembench report {shlex.quote(str(output))} -o DIR")
         if report_folder:
             print(f"report: {report_folder / 'index.html'}")
