@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyperf
 import pytest
 
-from gmembench.benchmarks.cells import list_cells
+from gmembench.benchmarks import cli, counter, harness
+from gmembench.benchmarks.cells import cell_named, list_cells
+from gmembench.benchmarks.child import Request
 from gmembench.core.catalog import load_designs
 
 TWO = [f"inplace-vs-dual:{variant}/guest-memfd/none/4K" for variant in ("pool", "copy")]
@@ -32,6 +35,30 @@ def run(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run `gmembench run` in a process of its own."""
     command = [sys.executable, "-P", "-m", "gmembench", "run", *words]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def counted_here(names: Sequence[str], request: Request) -> Iterator[dict[str, Any]]:
+    """The lines of cells, counted in this process."""
+    told: set[str] = set()
+    for name in names:
+        yield {**counter.answer(cell_named(name, request.size), request, told), "jit": counter.kernels_state()}
+
+
+Here = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Here:
+    """`gmembench run` in this process and in `tmp_path`: cells are real, and no child has to start and load kernels."""
+    monkeypatch.setattr(harness, "counted_lines", counted_here)
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*words: str) -> "subprocess.CompletedProcess[str]":
+        monkeypatch.setattr(sys, "argv", ["gmembench", "run", *words])
+        code = cli.invoke()
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return invoke
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +96,14 @@ def test_the_answer_agrees_with_the_file(quick: tuple[Path, dict[str, Any]]) -> 
         assert row["steps"] == benchmark.get_metadata()["count.steps"]
 
 
-def test_counts_do_not_depend_on_timing(quick: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """A counted run finds the same numbers as a timed one, and another counted run the same file."""
+def test_counts_do_not_depend_on_timing(quick: tuple[Path, dict[str, Any]], here: Here, tmp_path: Path) -> None:
+    """A counted run finds the same numbers as a timed one; one that counts in its own process writes the same file."""
     cells = [word for name in TWO for word in ("--cells", name)]
     words = ("--quick", "--counted", *cells, "-o", "result.json", "--json")
-    texts = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        done = run(*words, cwd=tmp_path / name)
+    (tmp_path / "a").mkdir()
+    for done in (run(*words, cwd=tmp_path / "a"), here(*words)):
         assert done.returncode == 0, done.stderr
-        texts.append((tmp_path / name / "result.json").read_text())
-    assert texts[0] == texts[1]
+    assert (tmp_path / "a" / "result.json").read_text() == (tmp_path / "result.json").read_text()
     timed, counted = (pyperf.BenchmarkSuite.load(str(p)) for p in (quick[0], tmp_path / "a" / "result.json"))
     before, after = (
         {key: value for key, value in suite.get_benchmark(TWO[0]).get_metadata().items() if is_count(key)}
@@ -94,22 +118,22 @@ def is_count(key: str) -> bool:
     return key.startswith(("count.", "profile.", "cell."))
 
 
-def test_not_applicable_cells_are_told(tmp_path: Path) -> None:
+def test_not_applicable_cells_are_told(here: Here, tmp_path: Path) -> None:
     """Selected cells that are not applicable are in the result with their reason."""
     lacking = next(cell for cell in list_cells("small", (), None) if cell.reason is not None)
-    done = run("--quick", "--counted", "--cells", lacking.name, "--cells", TWO[0], "-o", "r.json", cwd=tmp_path)
+    done = here("--quick", "--counted", "--cells", lacking.name, "--cells", TWO[0], "-o", "r.json")
     assert done.returncode == 0, done.stderr
     metadata = pyperf.BenchmarkSuite.load(str(tmp_path / "r.json")).get_metadata()
     assert json.loads(metadata["cells.not_applicable"]) == [{"cell": lacking.name, "reason": lacking.reason}]
 
 
-def test_what_is_not_applicable_is_told_everywhere(tmp_path: Path) -> None:
+def test_what_is_not_applicable_is_told_everywhere(here: Here, tmp_path: Path) -> None:
     """A cell, and a program inside a cell, that a design does not have: with the reason in file, JSON and table."""
     reason = load_designs()["legacy-vma"].not_applicable["convert"]
     ran, lacking = "teardown/legacy-vma/none/4K", "inplace-vs-dual:pool/legacy-vma/none/4K"
     words = ("--quick", "--counted", "--cells", ran, "--cells", lacking)
-    done = run(*words, "-o", "a.json", cwd=tmp_path)
-    answer = json.loads(run(*words, "--json", "-o", "b.json", cwd=tmp_path).stdout)
+    done = here(*words, "-o", "a.json")
+    answer = json.loads(here(*words, "--json", "-o", "b.json").stdout)
     metadata = pyperf.BenchmarkSuite.load(str(tmp_path / "a.json")).get_benchmark(ran).get_metadata()
     assert (metadata["reason.not_applicable.convert"], metadata["count.not_applicable.convert"]) == (reason, 2)
     assert "count.operations.convert" not in metadata
@@ -124,10 +148,10 @@ def test_what_is_not_applicable_is_told_everywhere(tmp_path: Path) -> None:
     assert f"[2] {reason}" in lines
 
 
-def test_only_not_applicable_cells_are_a_mistake(tmp_path: Path) -> None:
+def test_only_not_applicable_cells_are_a_mistake(here: Here) -> None:
     """A selection in which nothing can run is refused with the reason."""
     lacking = next(cell for cell in list_cells("small", (), None) if cell.reason is not None)
-    done = run("--counted", "--cells", lacking.name, cwd=tmp_path)
+    done = here("--counted", "--cells", lacking.name)
     assert done.returncode == 2
     assert str(lacking.reason) in done.stderr
 
@@ -139,11 +163,11 @@ def parts_with_a_broken_scenario(folder: Path) -> Path:
     return folder / "parts"
 
 
-def test_a_broken_scenario_costs_its_cells_only(tmp_path: Path) -> None:
+def test_a_broken_scenario_costs_its_cells_only(here: Here, tmp_path: Path) -> None:
     """A scenario from `--path` that raises is told with its cause in one line; others are kept; exit code 1."""
     parts = parts_with_a_broken_scenario(tmp_path)
     words = ["--quick", "--counted", "--path", str(parts), "--cells", "broken/*", "--cells", TWO[0], "-o", "r.json"]
-    done = run(*words, "--json", cwd=tmp_path)
+    done = here(*words, "--json")
     assert done.returncode == 1, done.stderr
     answer = json.loads(done.stdout)
     assert [row["name"] for row in answer["cells"]] == TWO[:1]
@@ -152,38 +176,38 @@ def test_a_broken_scenario_costs_its_cells_only(tmp_path: Path) -> None:
     assert (tmp_path / "r.json").is_file()
 
 
-def test_when_every_cell_fails_nothing_is_written(tmp_path: Path) -> None:
+def test_when_every_cell_fails_nothing_is_written(here: Here, tmp_path: Path) -> None:
     """No result file without a result, and the exit code says so; the JSON answer still comes."""
     parts = parts_with_a_broken_scenario(tmp_path)
-    done = run("--counted", "--path", str(parts), "--cells", "broken/*", "-o", "r.json", "--json", cwd=tmp_path)
+    done = here("--counted", "--path", str(parts), "--cells", "broken/*", "-o", "r.json", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["output"] is None
     assert not (tmp_path / "r.json").exists()
 
 
-def test_without_a_terminal_a_line_for_each_cell(tmp_path: Path) -> None:
+def test_without_a_terminal_a_line_for_each_cell(here: Here, tmp_path: Path) -> None:
     """Progress that is not read on a terminal is plain lines on standard error; `--quiet` says nothing."""
-    done = run("--quick", "--counted", "--cells", TWO[0], "-o", "a.json", cwd=tmp_path)
+    done = here("--quick", "--counted", "--cells", TWO[0], "-o", "a.json")
     assert done.stderr.startswith(f"counted {TWO[0]}: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout.endswith("results: a.json\n")
-    silent = run("--quick", "--counted", "--quiet", "--cells", TWO[0], "-o", "b.json", cwd=tmp_path)
+    silent = here("--quick", "--counted", "--quiet", "--cells", TWO[0], "-o", "b.json")
     assert (silent.stdout, silent.stderr) == ("", "")
 
 
-def test_the_default_name_is_the_time(tmp_path: Path) -> None:
+def test_the_default_name_is_the_time(here: Here, tmp_path: Path) -> None:
     """Without -o the result is gmembench-<UTC time>.json in the current folder."""
-    assert run("--quick", "--counted", "--cells", TWO[0], cwd=tmp_path).returncode == 0
+    assert here("--quick", "--counted", "--cells", TWO[0]).returncode == 0
     (result,) = tmp_path.iterdir()
     assert result.match("gmembench-*T*Z.json")
 
 
-def test_run_builds_the_report(tmp_path: Path) -> None:
+def test_run_builds_the_report(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--report` builds the same report as the command `report` does from the file."""
-    done = run("--quick", "--counted", "--cells", TWO[0], "-o", "a.json", "--report", "one", cwd=tmp_path)
+    done = here("--quick", "--counted", "--cells", TWO[0], "-o", "a.json", "--report", "one")
     assert done.returncode == 0, done.stderr
-    command = [sys.executable, "-P", "-m", "gmembench", "report", "a.json", "-o", "two"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.setattr(sys, "argv", ["gmembench", "report", "a.json", "-o", "two"])
+    assert cli.invoke() == 0
     names = [sorted(str(p.relative_to(tmp_path / f)) for p in (tmp_path / f).rglob("*")) for f in ("one", "two")]
     assert names[0] == names[1]
     assert "index.html" in names[0]

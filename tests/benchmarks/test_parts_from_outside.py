@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+from gmembench.benchmarks.cells import cell_named
+from gmembench.benchmarks.child import Request
+from gmembench.benchmarks.counter import answer
+from gmembench.core.jit import DIGEST
+
 DESIGN = """
 from gmembench.core.designs.guest_memfd import ACCESS, DESIGN as BASE
 DESIGN = BASE.edited("one-precheck", access=ACCESS.without("fault.precheck_stale_2"))
@@ -122,11 +127,27 @@ SCENARIO = Scenario("eight-pages", "Bad.", {size: {} for size in ("small", "full
 """
 
 
+def bad_parts(folder: Path, given: str) -> Path:
+    """A folder for `--path` with a scenario whose workload is given so."""
+    (folder / "mine" / "scenarios").mkdir(parents=True)
+    (folder / "mine" / "scenarios" / "eight_pages.py").write_text(BAD_SCENARIO.replace("MORE", given))
+    return folder / "mine"
+
+
 @pytest.mark.parametrize(("given", "what", "mend"), BAD, ids=[given for given, _, _ in BAD])
-def test_a_bad_geometry_is_one_line_and_2(given: str, what: str, mend: str, tmp_path: Path) -> None:
-    """Whatever a scenario asks for is refused before it runs: what, where, the mend; nothing is written."""
-    (tmp_path / "mine" / "scenarios").mkdir(parents=True)
-    (tmp_path / "mine" / "scenarios" / "eight_pages.py").write_text(BAD_SCENARIO.replace("MORE", given))
+def test_a_bad_geometry_is_refused(given: str, what: str, mend: str, tmp_path: Path) -> None:
+    """Whatever a scenario asks for is refused before it runs, by the child that counts: what, where, the mend."""
+    request = Request("small", (bad_parts(tmp_path, given),), None, DIGEST)
+    found = answer(cell_named("eight-pages/guest-memfd/none/4K", "small"), request, set())["mistake"]
+    assert what in found[0]
+    assert found[1].startswith("scenario eight-pages")
+    assert mend in found[2]
+
+
+def test_a_bad_geometry_is_one_line_and_2(tmp_path: Path) -> None:
+    """A mistake of a scenario's author ends the run; nothing is written."""
+    given, what, mend = BAD[0]
+    bad_parts(tmp_path, given)
     words = ("run", "--counted", "--path", "mine", "--cells", "eight-pages/guest-memfd/none/4K", "-o", "r.json")
     done = gmembench(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
