@@ -220,7 +220,7 @@ def test_migration_goes_to_the_other_node() -> None:
 
 @pytest.mark.parametrize("name", sorted(load_scenarios()))
 def test_a_scenario_stays_inside_its_guest(name: str) -> None:
-    """Operations name actors and gfns that the world has, in both sizes; the full one has more, but for a short trace."""
+    """Operations name actors and gfns that the world has, in both sizes; the full one has more, a short trace aside."""
     scenario = load_scenarios()[name]
     for variant in scenario.variants:
         small, full = (scenario.build(scenario.parameters(size, variant, None)) for size in ("small", "full"))
