@@ -85,7 +85,7 @@ def draw_labels(canvas: Canvas, results: Results, layout: Layout) -> None:
 
 def note(canvas: Canvas, lane: Lane, text: str) -> None:
     """Write a remark into a lane that has nothing to draw."""
-    short = lettering.fitted(text, NOTE_SIZE, WIDTH - LEFT - 8)
+    short = lettering.begun(text, NOTE_SIZE, WIDTH - LEFT - 8)
     with canvas.hover(f"{lane.cell}: {text}", lane.cell):
         canvas.text(LEFT + 4, lane.y, short, size=NOTE_SIZE, colour="muted", italic=True)
 

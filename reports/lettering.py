@@ -33,5 +33,15 @@ def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
     return _shortened(text, keep)
 
 
+def begun(text: str, size: float, room: float) -> str:
+    """The text, its end left out if it does not fit: for sentences, whose beginning says most."""
+    if width(text, size) <= 0.96 * room:
+        return text
+    keep = len(text) - 1
+    while keep > 4 and width(text[:keep] + "\N{HORIZONTAL ELLIPSIS}", size) > 0.96 * room:
+        keep -= 1
+    return text[:keep].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+
+
 def _shortened(text: str, keep: int) -> str:
     return text[: -(-keep // 2)] + "\N{HORIZONTAL ELLIPSIS}" + text[len(text) - keep // 2 :]

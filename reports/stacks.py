@@ -88,7 +88,7 @@ def _places(hits: pd.DataFrame) -> list[str]:
 def _remark(results: Results, lane: lanes.Lane, stack: Stack) -> str:
     reason = lane.reason or results.missing_program(lane.cell, stack.programs[0])
     if reason:
-        return f"not applicable: {reason}"
+        return f"not applicable: {reason.removeprefix(lane.parts['design']).lstrip()}"
     if results.cells.loc[lane.cell, stack.events] == 0:
         return f"no {stack.noun} in this cell"
     return "the profile of rows does not add up to the counter"

@@ -15,7 +15,7 @@ def draw(results: Results) -> Canvas | None:
     """Draw a line a scenario and a column a design."""
     found = overview(results)
     rows = found.rows()
-    left = 16 + min(max(lettering.width(scenario, 11) for scenario, _ in rows), 240)
+    left = 16 + min(1.06 * max(lettering.width(scenario, 11) for scenario, _ in rows), 330)
     top = 56 + max(min(lettering.width(design, 10.5), _NAME) for design in results.designs) * 0.6
     canvas = Canvas(left + _COLUMN * len(results.designs) + 90, top + _LINE * len(rows) + 12)
     metric, (hardware, page_size) = found.metrics[0], found.groups[0]
