@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from gmembench.core.catalog import load_invariants
 from gmembench.core.drivers.exhaustive import REDUCTIONS, Exploration, Explorer
 from gmembench.core.drivers.prepared import NeverEnds, Prepared
@@ -10,6 +12,7 @@ from gmembench.core.errors import UserError
 from gmembench.core.invariant import STUCK
 from gmembench.core.judges import Violation
 from gmembench.core.programs import Finding
+from gmembench.inject.coverage import rows_not_run
 from gmembench.inject.failure import Failure
 from gmembench.inject.question import Question, nearest
 from gmembench.inject.recording import never_begun as tell_never_begun
@@ -37,7 +40,8 @@ class Answer:
     `claim`: what exactly was shown, in sentences. `states`, `transitions`, `schedules`: how many; None for a driver
     that has no such number. `seen`: name of a state that must be seen -> whether it was; None if nobody looked.
     `memory`: name -> bytes. `failure`: shrunk, with its steps, its reason and the line that replays it. `lacking`:
-    states that a campaign must see and did not, so that it fails whatever it found.
+    states that a campaign must see and did not, so that it fails whatever it found. `rows_not_run`: rows that the
+    scripts may run in this world and that never ran; None if nobody counted them.
     """
 
     question: Question
@@ -54,6 +58,7 @@ class Answer:
     memory: dict[str, int] = field(default_factory=dict)
     failure: Failure | None = None
     lacking: tuple[str, ...] = ()
+    rows_not_run: tuple[str, ...] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -191,6 +196,7 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
             "peak_bytes": e.peak_bytes,
         },
         failure=None if e.violation is None else shrunk(question, e.choices, e.violation.invariant),
+        rows_not_run=rows_not_run(question.instance, frozenset(np.flatnonzero(e.taken.any(axis=1)).tolist())),
     )
 
 

@@ -23,9 +23,9 @@ import numpy as np
 from gmembench.core.drivers.instance import Instance, Sometimes
 from gmembench.core.drivers.sampling import STRATEGIES, Choice, Sampler, Sampling, Strategy, mixed
 from gmembench.core.errors import UserError
-from gmembench.core.footprints.rows import RowPrints
 from gmembench.core.intrinsics.words import ALL_ONES
 from gmembench.core.judges import Violation
+from gmembench.inject.coverage import rows_in_reach
 from gmembench.inject.setting import Setting, instance_of, setting_of
 
 K = TypeVar("K")
@@ -310,13 +310,15 @@ class Campaign:
         return bool(self.found or self.lacking)
 
     @cached_property
-    def rows(self) -> tuple[int, int]:
-        """How many rows were taken, and of how many."""
+    def ran(self) -> frozenset[int]:
+        """Rows that were taken."""
         outcomes = self.instance.code.targets.shape[1]
-        programs = {int(number) for script in self.instance.scripts for number in script["program"]}
-        forced = [(row, force.outcome) for force in self.instance.forces for row in force.rows]
-        reached = RowPrints(self.instance.code, self.instance.geometry, programs, forced).reached
-        return len({at // outcomes for at in self.tally.taken}), len(reached)
+        return frozenset(at // outcomes for at in self.tally.taken)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """How many rows were taken, and how many the scripts may take."""
+        return len(self.ran), len(rows_in_reach(self.instance))
 
     @property
     def claim(self) -> str:

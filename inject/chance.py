@@ -7,6 +7,7 @@ from gmembench.core.drivers.prepared import NeverEnds
 from gmembench.inject.answer import MEMORY_MODEL, Answer, judged_in_words, never_begun, shrunk, world_in_words
 from gmembench.inject.campaign import Campaign, Found, Less, Orders, Progress, run_campaign, silent
 from gmembench.inject.corpus import keep
+from gmembench.inject.coverage import rows_not_run
 from gmembench.inject.failure import Failure
 from gmembench.inject.question import Question
 
@@ -45,6 +46,7 @@ def by_chance(
         seen={item.name: item.name not in done.unseen for item in question.instance.sometimes},
         failure=failures[0] if failures else None,
         lacking=done.lacking,
+        rows_not_run=rows_not_run(question.instance, done.ran),
     )
     return Campaigned(done, answer, tuple(path for path in kept if path is not None))
 

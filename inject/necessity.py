@@ -95,9 +95,17 @@ class Entry(msgspec.Struct, frozen=True):
     places: dict[str, tuple[str, ...]] = {}
     breaks: dict[str, int] = {}
 
+    @property
+    def tested(self) -> bool:
+        """Whether some world runs it, or a place that it was moved to."""
+        return self.verdict != NOT_REACHED or any(what != UNREACHED_PLACE for what in self.places)
+
 
 class Table(msgspec.Struct, frozen=True):
-    """What each row and phase of a design is for. `most_states`, `most_worlds`: bounds of each mutant."""
+    """What each row and phase of a design is for. `most_states`, `most_worlds`: bounds of each mutant.
+
+    `mutants`: that were tried; those that change nothing that a world runs are not.
+    """
 
     schema: int
     gmembench: str
@@ -179,14 +187,19 @@ Bounds = tuple[int, int | None]
 def claim_of(bases: Sequence[Base], bounds: Bounds) -> str:
     """What the table claims."""
     most_states, most_worlds = bounds
-    worlds = "those" if most_worlds is None else f"the {most_worlds} smallest"
+    few = most_worlds is not None and most_worlds < len(bases)
+    worlds = f"the {most_worlds} smallest" if few and most_worlds != 1 else "the smallest" if few else "those"
+    where = (
+        f"in {worlds} of {len(bases)} small worlds that run" if len(bases) != 1 else "in one small world, if it runs"
+    )
     ignored = sorted({f"{name} in {base.case}" for base in bases for name in base.ignored})
     cut = sum(base.result == BOUND for base in bases)
+    larger = "No world is" if cut == 0 else "1 world is" if cut == 1 else f"{cut} worlds are"
     told = (
-        f"Each mutant was explored exhaustively, breadth first, until one world broke safety: in {worlds} of "
-        f"{len(bases)} small worlds that run the rows it changes, up to {most_states:,} states each. {cut} of the "
-        "worlds are larger than that even without an edit. Memory is sequentially consistent between steps. States "
-        "are told apart by 64-bit fingerprints: in a world one was left out with a probability of about "
+        f"Each mutant was explored exhaustively, breadth first, until one world broke safety: {where} the "
+        f"rows it changes, up to {most_states:,} states each. {larger} larger than that even without an edit. "
+        "Memory is sequentially consistent between steps. States are told apart by 64-bit fingerprints: in a world one "
+        "was left out with a probability of about "
         f"{most_states**2 / 2**65:.1e}. Failures of what is left out were stepped again with all bounds checked; "
         "those of what is moved were not."
     )
@@ -198,7 +211,8 @@ def table_of(
 ) -> Table:
     """The table of a design on a hardware (`names`), with how often each verdict stands in it."""
     counts = {verdict: sum(e.verdict == verdict for e in entries) for verdict in VERDICTS}
-    tried = [len(places) for e in entries for what, places in e.places.items() if what != OPEN_PLACE]
+    no_turn = {OPEN_PLACE, UNREACHED_PLACE}
+    tried = [len(places) for e in entries for what, places in e.places.items() if what not in no_turn]
     return Table(
         SCHEMA,
         gmembench.__version__,
@@ -208,7 +222,7 @@ def table_of(
         claim_of(bases, bounds),
         not any(e.verdict == OPEN or OPEN_PLACE in e.places for e in entries),
         round(seconds, 1),
-        sum(tried) + sum(e.verdict != OPEN for e in entries),
+        sum(tried) + sum(e.verdict not in {OPEN, NOT_REACHED} for e in entries),
         tuple(bases),
         {verdict: count for verdict, count in counts.items() if count},
         tuple(entries),

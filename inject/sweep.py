@@ -34,6 +34,9 @@ from gmembench.inject.question import Question
 from gmembench.inject.scenario import EventUse, Scenario, instance_of
 from gmembench.inject.setting import setting_of
 
+OPTION = "--sweep"
+"""Where the event and its point are said."""
+
 MOST_SKIPPED = 127
 """Hits that may go by: they are counted in one byte. A point of a small world is reached less often."""
 
@@ -126,13 +129,16 @@ def sweep(
     """
     event = load_events(scenario.paths).get(use.event)
     if event is not None and event.kind == "schedule":
-        raise UserError(f"{use.event} restricts the schedule", "sweep", "sweep an event that happens somewhere")
+        raise UserError(f"{use.event} restricts the schedule", OPTION, "sweep an event that happens somewhere")
     if event is not None and event.operations and not use.at:
-        raise UserError(f"{use.event} has no point", "sweep", f"say where: {use.event}@ROW, or `ACTOR before ROW`")
+        raise UserError(f"{use.event} has no point", OPTION, f"say where: {use.event}@ROW, or `ACTOR before ROW`")
     without = instance_of(scenario, design, hardware, events=events, panel=panel)
     for skip in range(use.skip, MOST_SKIPPED + 1):
         shot = msgspec.structs.replace(use, skip=skip, must=True, times=1)
-        instance = instance_of(scenario, design, hardware, events=[*events, shot], panel=panel)
+        try:
+            instance = instance_of(scenario, design, hardware, events=[*events, shot], panel=panel)
+        except UserError as fault:  # without the event it could be made
+            raise UserError(fault.what, OPTION, fault.mend) from fault
         own = range(len(without.scripts), len(instance.scripts))
         shooter = Shooter(Stepper.of(instance), own, FORCE + len(without.forces))
         shooter.run()

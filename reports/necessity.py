@@ -16,6 +16,9 @@ TONES = {
 }
 """Verdict -> class of its cell; the others are muted."""
 
+NOT_REACHED = "not reached"
+"""Verdict, and what is said of a place, where no world runs the rows."""
+
 
 class Shown(msgspec.Struct, frozen=True):
     """A failure of a mutant."""
@@ -46,6 +49,11 @@ class Entry(msgspec.Struct, frozen=True):
     shown: Shown | None
     places: dict[str, tuple[str, ...]]
     breaks: dict[str, int]
+
+    @property
+    def tested(self) -> bool:
+        """Whether some world runs it, or a place that it was moved to."""
+        return self.verdict != NOT_REACHED or any(what != NOT_REACHED for what in self.places)
 
     @property
     def tone(self) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ import click
 from gmembench.benchmarks.commands import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gmembench.inject.necessity import Entry, Table
 
 WIDTH = 110
@@ -61,6 +64,7 @@ def explain(
     Example:
       gmembench explain guest-memfd --scenario fault-vs-punch --distance 3 --html necessity.html
     """
+    from gmembench.benchmarks.compiling import SEARCH, tell_compiling
     from gmembench.benchmarks.necessity_run import Explaining, Study, study_of
     from gmembench.benchmarks.output import check_new_path
 
@@ -69,6 +73,7 @@ def explain(
             check_new_path(path, option)
     study = study_of(design, hardware, scenarios, states, tuple(path.resolve() for path in paths))
     study = Study(study.design, study.hardware, study.sources, states, distance, worlds, study.paths)
+    tell_compiling(SEARCH, quiet=quiet)
     run = Explaining(study, Told(quiet).tell)
     table = run.run(workers or os.cpu_count() or 1, float("inf") if seconds is None else seconds)
     write(table, output, html)
@@ -126,20 +131,41 @@ def moved_in_words(entry: "Entry") -> str:
     return ", ".join(counts) + (f" ({breaks})" if breaks else "")
 
 
+def untested(entries: "Sequence[Entry]") -> list[str]:
+    """Rows and phases that no world runs, in a few lines: whole programs by their names."""
+    missed: dict[str, list[str]] = {}
+    for entry in (e for e in entries if not e.tested):
+        missed.setdefault(entry.program, []).append(entry.name)
+    if not missed:
+        return []
+    sizes = Counter(entry.program for entry in entries)
+    whole = [program for program, names in missed.items() if len(names) == sizes[program]]
+    count = sum(len(names) for names in missed.values())
+    lines = [f"{count} rows and phases are run by none of these worlds, so nothing is known of them:"]
+    if whole:
+        lines += textwrap.wrap(f"all of {', '.join(whole)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    for program in (p for p in missed if p not in whole):
+        lines += textwrap.wrap(", ".join(missed[program]), WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return ["", *lines]
+
+
 def as_text(table: "Table") -> str:
     """The table as text: a line a row or phase, what the verdicts mean, and what the table claims."""
     from gmembench.inject.necessity import PLACES, VERDICTS
 
-    width = max((len(entry.name) for entry in table.entries), default=0)
-    lines = [f"{table.design} on {table.hardware}: {len(table.entries)} rows and phases, {table.mutants:,} mutants", ""]
-    for entry in table.entries:
+    tested = [entry for entry in table.entries if entry.tested]
+    width = max((len(entry.name) for entry in tested), default=0)
+    of = f"{len(tested)} of {len(table.entries)} rows and phases tested, {table.mutants:,} mutants"
+    lines = [f"{table.design} on {table.hardware}: {of}", ""]
+    for entry in tested:
         verdict = entry.verdict + (f": {entry.invariant}" if entry.invariant else "")
         verdict += f": {entry.guards}" if entry.guards and not entry.invariant else ""
         moved = moved_in_words(entry)
         lines.append(f"{entry.name:{width}}  {verdict}{f'; moved: {moved}' if moved else ''}")
         if entry.shown is not None:
-            lines.append(f"{'':{width}}    gmembench replay {entry.shown.replay}")
-    lines += ["", *(f"{count:5}  {verdict}: {VERDICTS[verdict]}" for verdict, count in table.counts.items()), ""]
+            lines.append(f"{'':{width}}    {entry.shown.replay}")
+    lines += [*untested(table.entries), ""]
+    lines += [*(f"{count:5}  {verdict}: {VERDICTS[verdict]}" for verdict, count in table.counts.items()), ""]
     placed = {what for entry in table.entries for what in entry.places}
     lines += [f"moved, {what}: {said}" for what, said in PLACES.items() if what in placed]
     lines += textwrap.wrap(table.claim, WIDTH)

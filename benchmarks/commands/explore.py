@@ -22,6 +22,9 @@ UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
 WIDTH = 110
 
+ROWS_NAMED = 6
+"""Rows that never ran: so many are named in the text."""
+
 PCT_SCHEDULES = 1_000_000
 
 TERMINAL_SECONDS, LINES_SECONDS = 0.5, 30.0
@@ -122,6 +125,7 @@ def explore(
     Example:
       gmembench explore --design guest-memfd --scenario fault-vs-punch --without access.fault.recheck_stale
     """
+    from gmembench.benchmarks.compiling import SCHEDULES, SEARCH, STEPS, tell_compiling
     from gmembench.benchmarks.output import check_new_path
     from gmembench.inject.question import Words, ask
 
@@ -133,6 +137,7 @@ def explore(
     question, most_seconds = ask(words), float("inf") if seconds is None else seconds
     if failures > 1 and corpus is None:
         raise click.UsageError("--failures goes with --corpus DIR, where each is kept")
+    tell_compiling(STEPS if sweep else SCHEDULES if sampled else SEARCH)
     shots: Sequence[Shot] = ()
     kept: tuple[Path, ...] = ()
     if sweep:
@@ -254,6 +259,7 @@ def as_data(answer: "Answer", save: Path | None = None) -> dict[str, Any]:
         "memory": answer.memory,
         "sometimes": {"seen": answer.seen, "absent": q.states_absent},
         "lacking": list(answer.lacking),
+        "rows_not_run": None if answer.rows_not_run is None else list(answer.rows_not_run),
         "steps": answer.steps,
         "switches": failure.switches if failure else None,
         "replay": f"gmembench replay {failure.replay}" if failure and failure.replay else None,
@@ -267,6 +273,7 @@ def as_text(answer: "Answer", save: Path | None = None) -> str:
     edits = "".join(f", {edit}" for edit in q.edits)
     lines += [f"{answer.verdict}: {q.scenario.name}, {q.design.name}{edits} on {q.hardware.name}", ""]
     lines += [*_failure_lines(answer), *textwrap.wrap(answer.claim, WIDTH), *_state_lines(answer)]
+    lines += _row_lines(answer)
     lines.append(f"{answer.driver}: {answer.seconds:.1f} s{_memory(answer)}")
     if save is not None:
         lines.append(f"failure: {save}" if answer.failure else f"nothing to save: {save} was not written")
@@ -288,6 +295,15 @@ def _failure_lines(answer: "Answer") -> list[str]:
         known = "Known: the design ships with this finding" if answer.known else "The design without edits is known for"
         lines += [*textwrap.wrap(f"{known}: {finding.what} ({finding.source}).", WIDTH), ""]
     return lines
+
+
+def _row_lines(answer: "Answer") -> list[str]:
+    if not answer.rows_not_run or answer.violation is not None:
+        return []
+    some = answer.rows_not_run[:ROWS_NAMED]
+    more = len(answer.rows_not_run) - len(some)
+    named = ", ".join(some) + (f" and {more} more, which --json names" if more else "")
+    return textwrap.wrap(f"Rows that never ran: {named}.", WIDTH)
 
 
 def _state_lines(answer: "Answer") -> list[str]:

@@ -339,12 +339,14 @@ class UnderWay:
 def execute(cells: Sequence["Cell"], asked: Asked, quiet: bool) -> Found:
     """Run the applicable cells, and write the result file; an unfinished one if the run is interrupted."""
     from gmembench.benchmarks import harness, machine, progress, store
+    from gmembench.benchmarks.compiling import COUNTING, tell_compiling
 
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(store.opened(asked.output, plan_of(asked, cells), resume=asked.resume))
         conditions = None if asked.counted else machine.Conditions()
         if conditions is not None:
             stack.callback(conditions.end)
+        tell_compiling(COUNTING, quiet=quiet)
         bar = stack.enter_context(progress.shown(quiet))
         run_ = UnderWay(asked, cells, kept, conditions, harness.Run(work_of(asked, cells), bar, kept))
         try:

@@ -225,8 +225,8 @@ def test_a_sweep_that_breaks_nothing_is_exit_zero() -> None:
 
 
 BAD = [
-    (["--inject", BUG, "--sweep", "punch_hole"], "punch_hole has no point; say where: punch_hole@ROW"),
-    (["--inject", BUG, "--sweep", "punch_hol@access.fault.lock_mmu"], "no event 'punch_hol'"),
+    (["--inject", BUG, "--sweep", "punch_hole"], "--sweep: punch_hole has no point; say where: punch_hole@ROW"),
+    (["--inject", BUG, "--sweep", "punch_hol@access.fault.lock_mmu"], "--sweep: no event 'punch_hol'"),
     (["--inject", BUG, "--sweep", "punch_hole@access.fault.lok_mmu"], "has no row 'access.fault.lok_mmu'"),
     (["--inject", BUG, "--sweep", "alloc_fail", "--pct", "3"], "--pct and --sweep exclude each other"),
     (["--inject", BUG, "--sweep", "alloc_fail", "--states", "9"], "--states goes with an exhaustive search"),

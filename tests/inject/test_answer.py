@@ -11,6 +11,8 @@ from gmembench.core.errors import UserError
 from gmembench.core.judges import Panel
 from gmembench.core.programs import Finding
 from gmembench.inject.answer import Limits, chosen_reductions, exhaustively, judged_in_words
+from gmembench.inject.campaign import Orders
+from gmembench.inject.chance import by_chance
 from gmembench.inject.question import Question, Words, ask
 
 
@@ -66,3 +68,16 @@ def test_a_claim_names_what_was_left_out(tmp_path: Path) -> None:
     less = replace(asked, panel=Panel({name: item for name, item in known.items() if name not in ("ALIAS", "2X")}))
     assert judged_in_words(less).endswith(" Left out as asked, with every cause of theirs: 2X, ALIAS.")
     assert "Left out" not in judged_in_words(asked)
+
+
+def test_rows_that_never_ran_are_named(tmp_path: Path) -> None:
+    """Rows that a way leads to and nobody came to; none that ran, and none of programs that nobody begins."""
+    asked = question(tmp_path)
+    missed = exhaustively(asked, Limits()).rows_not_run
+    assert missed is not None
+    assert "access.fault.flush_wait" in missed
+    assert "access.fault.set_spte" not in missed
+    assert {name.partition(".")[0] for name in missed} <= {"access", "reuse"}
+    drawn = by_chance(asked, Orders(20)).answer.rows_not_run
+    assert drawn is not None
+    assert set(missed) <= set(drawn)

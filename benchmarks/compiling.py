@@ -1,0 +1,27 @@
+"""Saying that the model is compiled first: a command is silent for minutes meanwhile."""
+
+import sys
+
+TEXT = "compiling the model first: once for these sources, about two minutes"
+
+SEARCH, SCHEDULES, STEPS, COUNTING = "search.search_on", "schedules.sample_on", "stepper._do_move", ""
+"""The kernel of a driver that takes longest to compile, by its module and name. Counting has none of its own."""
+
+
+def must_compile(kernel: str) -> bool:
+    """Whether a command that needs a driver's kernel will have to compile: it, or the steps."""
+    from gmembench.core import jit
+
+    if jit.INTERPRETED:
+        return False
+    table = f"small-links-{jit.MACHINE}" if kernel else f"links-{jit.MACHINE}"
+    if not (jit.STEPS_FOLDER / table).exists():
+        return True
+    return bool(kernel) and not any(jit.CACHE_FOLDER.glob(f"drivers_*/{kernel}-*.nbc"))
+
+
+def tell_compiling(kernel: str, *, quiet: bool = False) -> None:
+    """Say it on standard error, if it has to be done."""
+    if not quiet and must_compile(kernel):
+        sys.stderr.write(f"{TEXT}\n")
+        sys.stderr.flush()
