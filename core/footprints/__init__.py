@@ -142,7 +142,13 @@ def footprints_in(geometry: Geometry | None = None) -> Footprints:
     if geometry is None:
         return _anywhere()
     world = World(geometry)
-    return Footprints({f"{HEADER_KIND}.{name}": world[name] for name in CONSTANTS if not name.endswith("_at")})
+    return _knowing(tuple((f"{HEADER_KIND}.{name}", world[name]) for name in CONSTANTS if not name.endswith("_at")))
+
+
+@cache
+def _knowing(known: tuple[tuple[str, int], ...]) -> Footprints:
+    """Many geometries have the same constants."""
+    return Footprints(dict(known))
 
 
 @cache
