@@ -10,6 +10,7 @@ standard library, value by value, and that reading tells what is wrong and where
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -98,14 +99,25 @@ def read_bytes(path: Path) -> bytes:
 
 def load_json(text: str | bytes) -> Any:
     """Parse strict JSON. Raises ValueError on NaN, infinity, bad syntax or hopeless nesting."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not a number{_place(text, name)}")
+
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
+def _place(text: str | bytes, name: str) -> str:
+    """Where the first such name stands outside of strings."""
+    plain = text if isinstance(text, str) else text.decode(errors="replace")
+    for found in re.finditer(rf'"(?:[^"\\]|\\.)*"|({re.escape(name)})', plain):
+        if found[1]:
+            line = plain.count("\n", 0, found.start()) + 1
+            column = found.start() - plain.rfind("\n", 0, found.start())
+            return f": line {line} column {column}"
+    return ""
 
 
 def _benchmarks(content: bytes, path: str, profiles: bool) -> list[RawBenchmark]:

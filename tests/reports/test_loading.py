@@ -195,7 +195,7 @@ def binary(path: Path) -> None:
         (replace_by('{"benchmarks": [], "version": "1.0"}'), "no benchmark"),
         (replace_by('{"benchmarks": [{"runs": [{"values": [1.0]}]}], "version": "1.0"}'), "not of gmembench"),
         (binary, "not UTF-8"),
-        (not_a_number, "NaN is not a number"),
+        (not_a_number, "NaN is not a number: line "),
         (too_large, "not a positive number"),
         (hopelessly_long, "not a positive number"),
         (many_values, "1,000,015 values, more than 100,000"),
@@ -220,6 +220,7 @@ def binary(path: Path) -> None:
         (set_common("profile.backing", "[]"), "profile.backing"),
         (set_common("profile.conformance", "[]"), "profile.conformance"),
         (set_common("cells.not_applicable", '[{"cell": "a"}]'), "cells.not_applicable"),
+        (set_common("scenarios.about", "[3]"), "scenarios.about is not an object of texts"),
     ],
 )
 def test_a_bad_file_is_told_in_one_line(result_file: ResultFile, spoil: Callable[[Path], None], says: str) -> None:
@@ -227,9 +228,9 @@ def test_a_bad_file_is_told_in_one_line(result_file: ResultFile, spoil: Callable
     path = result_file()
     spoil(path)
     readers: list[Callable[[], object]] = [lambda: load_results([path])]
-    if not says.startswith("profile."):  # runs have no profiles
+    if not says.startswith(("profile.", "scenarios.")):  # runs have no profiles, and need no words
         readers.append(lambda: read_run(path))
-    if not says.startswith(("profile.", "cells.")):  # nor has a table the cells that are missing
+    if not says.startswith(("profile.", "cells.", "scenarios.")):  # nor has a table the cells that are missing
         readers.append(lambda: read_table([path]))
     for read in readers:
         with pytest.raises(UserError) as caught:
