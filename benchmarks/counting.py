@@ -18,6 +18,9 @@ GUEST_ROWS = ("enter.resume", "guest.translate", "guest.use")
 
 FAULTING = ("access", "prefault")
 
+LEAF_BITS = SPTE_PRESENT | SPTE_HUGE | SPTE_GIGANTIC
+"""Bits of a stage-2 entry that say whether it maps, and what size."""
+
 PEAKS = ("private_pages_peak", "shared_pages_peak", "backing_pages_peak", "double_backed_pages_peak")
 
 
@@ -80,14 +83,13 @@ def _world(driver: Sequential) -> dict[str, int | str]:
 
 def _left_behind(world: World) -> dict[str, int | str]:
     """What there is at the end: stage-2 entries by the size they map, and pages that somebody pins."""
-    bits = world.arrays["frames"]["spte"]["bits"]
-    bits = bits[(bits & SPTE_PRESENT) != 0]
-    large, gigantic = (bits & SPTE_HUGE) != 0, (bits & SPTE_GIGANTIC) != 0
+    of_size = np.bincount(world.arrays["frames"]["spte"]["bits"].ravel() & LEAF_BITS, minlength=LEAF_BITS + 1)
+    gigantic = of_size[SPTE_PRESENT | SPTE_GIGANTIC] + of_size[SPTE_PRESENT | SPTE_GIGANTIC | SPTE_HUGE]
     return {
-        "count.mappings_4k": int((~large & ~gigantic).sum()),
-        "count.mappings_2m": int((large & ~gigantic).sum()),
-        "count.mappings_1g": int(gigantic.sum()),
-        "count.pinned_pages": int((world.arrays["pages"]["pins"] != 0).sum()),
+        "count.mappings_4k": int(of_size[SPTE_PRESENT]),
+        "count.mappings_2m": int(of_size[SPTE_PRESENT | SPTE_HUGE]),
+        "count.mappings_1g": int(gigantic),
+        "count.pinned_pages": int(np.count_nonzero(world.arrays["pages"]["pins"])),
     }
 
 

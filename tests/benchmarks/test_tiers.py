@@ -49,6 +49,17 @@ def test_standard_times_every_scenario() -> None:
     assert {cell.scenario.partition(":")[0] for cell in cells} == set(load_scenarios())
 
 
+def test_standard_counts_every_scenario_on_every_hardware() -> None:
+    """Whatever scenario a design can run on a hardware with 4K pages is counted there, in one variant at least."""
+
+    def places(cells: list[Cell]) -> set[tuple[str, str, str]]:
+        found = (cell for cell in cells if cell.reason is None and cell.page_size == "4K")
+        return {(cell.scenario.partition(":")[0], cell.design, cell.hardware) for cell in found}
+
+    cells = list_cells("full")
+    assert places(counted(TIERS["standard"], cells)) == places(cells)
+
+
 def test_a_full_run_leaves_nothing_out() -> None:
     """Every cell is counted and timed."""
     assert counted(TIERS["full"], MATRIX) == timed(TIERS["full"], MATRIX) == MATRIX
