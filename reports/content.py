@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import gmembench
 from gmembench.reports import (
@@ -153,10 +153,20 @@ def _scenarios(results: Results, drawn: Sequence[Drawn], numbers: Mapping[str, i
     return found
 
 
-def _about(results: Results, scenario: str) -> list[str]:
-    """What a scenario does, in paragraphs of which the first is one sentence; empty if the files do not say it."""
+def _about(results: Results, scenario: str) -> list[Markup]:
+    """What a scenario does, in paragraphs of which the first is one sentence; empty if the files do not say it.
+
+    What stands between backticks is code, all else plain text.
+    """
     text = results.about.get(re.split("[:@]", scenario, maxsplit=1)[0], "")
-    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    return [_with_code(" ".join(part.split())) for part in text.split("\n\n") if part.strip()]
+
+
+def _with_code(text: str) -> Markup:
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts))
 
 
 def _data(inputs: Inputs, found: overview.Overview) -> dict[str, Any]:

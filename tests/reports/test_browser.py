@@ -258,7 +258,7 @@ const reasoned = data.reasons.map(reason => reason[1]);
 const named = [...data.cells.flatMap(cell => cell.slice(0, 3)), ...data.designs, ...reasoned];
 const names = [...new Set(named)].sort((a, b) => b.length - a.length);
 const bare = text => names.reduce((left, name) => left.replaceAll(name, ""), text).replace(/\b\d+[KMG]\b|stage-2/g, "");
-const prose = "title, option, a, summary, h3, figcaption, .caption, .sort, .told, .warning, text.tick";
+const prose = "title, option, a, summary, h3, figcaption, .caption, .sort, .told, .warning, .about, text.tick";
 const about = "#cells > p, #touchpoints > p";
 const reasons = ".reason, .reasons, .notes";
 const itself = "#provenance, #reading, .replay";  // files and commands, or what to do with them

@@ -154,12 +154,14 @@ def test_a_scenario_says_what_it_does(result_file: ResultFile) -> None:
     """The section begins with the sentence of the file, escaped; the rest of the text is behind a click."""
 
     def change(_: str, metadata: dict[str, Any]) -> None:
-        metadata["scenarios.about"] = json.dumps({"bounce-buffer": "A ring <b> is shared.\n\nAnd then\nmore."})
+        metadata["scenarios.about"] = json.dumps({"bounce-buffer": "A ring <b> is shared.\n\nAnd `then <i>`\nmore."})
 
     text = render_page(read_inputs([result_file(change=change)]))
     section = text[text.index('id="scenario-bounce-buffer') :]
-    assert "<p>A ring &lt;b&gt; is shared.</p>" in section
-    assert "<summary>More of what it does</summary><p>And then more.</p>" in section
+    assert "A ring &lt;b&gt; is shared.</p>" in section
+    assert (
+        '<summary>More of what it does</summary><p class="about">And <code>then &lt;i&gt;</code> more.</p>' in section
+    )
 
 
 def test_all_words_of_the_model_are_explained() -> None:
