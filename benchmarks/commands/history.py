@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ def check(
     if as_json:
         options.print_json(as_data(found))
     elif not quiet:
-        sys.stdout.write(as_text(found))
+        sys.stdout.write(as_text(found, folder))
     return 1 if found.open else 0
 
 
@@ -162,7 +163,7 @@ def as_data(found: "Checked") -> dict[str, Any]:
     return {"schema": 1, **searched, "open": len(found.open), "changes": changes}
 
 
-def as_text(found: "Checked") -> str:
+def as_text(found: "Checked", folder: Path) -> str:
     """What was found in lines, newest first."""
     lines = [f"searched {found.runs - found.start:,} of {found.runs:,} runs, {found.cells} cells"]
     lines += [line_of(one) for one in found.changes[:CHANGES_AT_MOST]]
@@ -171,7 +172,8 @@ def as_text(found: "Checked") -> str:
     if found.open:
         one = found.open[0].change
         lines.append(f"failed: {len(found.open)} regressions are open; if they are meant, say so:")
-        lines.append(f"  gmembench history bless DIR --run {short(one.run)} --cell '{one.cell}' --note WHY")
+        words = ["--run", short(one.run), "--cell", one.cell]
+        lines.append(f"  gmembench history bless {shlex.join([str(folder), *words])} --note WHY")
     else:
         lines.append("passed: no regression is open")
     return "\n".join(lines) + "\n"
