@@ -128,6 +128,34 @@ def test_what_is_kept_is_not_done_again(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (whole.parts, run.outcome.parts) == (1, 3)
 
 
+@pytest.mark.parametrize(
+    ("bytes_there", "turn"),
+    [(1 << 40, ["ready", "ready", "answer", "answer"]), (1 << 20, ["answer", "ready", "answer", "ready"])],
+    ids=["memory for two", "memory for one"],
+)
+def test_processes_get_ready_in_pairs(bytes_there: int, turn: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two start beside each other and are timed one after the other; where memory is short, one starts at a time."""
+    done: list[str] = []
+    ready, answer = timing.Timer.make_ready, timing.Timer.answer
+
+    def make_ready(timer: timing.Timer) -> None:
+        if timer._seconds == 0:
+            done.append("ready")
+        ready(timer)
+
+    def answered(timer: timing.Timer) -> dict[str, Any]:
+        done.append("answer")
+        return answer(timer)
+
+    monkeypatch.setattr(timing.Timer, "make_ready", make_ready)
+    monkeypatch.setattr(timing.Timer, "answer", answered)
+    monkeypatch.setattr(harness, "AT_ONCE", 2)
+    monkeypatch.setattr(harness, "memory_bytes", lambda: bytes_there)
+    outcome = run_of("a/x", "b/x").do()
+    assert {name: len(runs) for name, runs in outcome.runs.items()} == {"a/x/none/4K": 3, "b/x/none/4K": 3}
+    assert done == turn * 3
+
+
 def test_no_job_without_cells() -> None:
     """When all cells of a group have failed, no process is started for it."""
     run = run_of("a/dies")
