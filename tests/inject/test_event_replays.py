@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
-from tiny_world import TINY
+from tiny_world import TINY, scenario_text
 
 from gmembench.core.catalog import load_designs, load_hardware, load_invariants
 from gmembench.core.drivers.instance import FORCE, Instance
@@ -54,28 +54,13 @@ INVARIANT = Invariant(NAME, __doc__ or "", end=Rule(RULE, "actor {} has ended"))
 
 RULES = {"FIRST": "first", "LAST": "last", "UNMAPPED": "unmapped"}
 
-MAPPED = """
-doc = "A page is punched that a vCPU has mapped."
-prepare = ["V0: convert 0 private", "V0: access 0 read"]
-
-[world]
-gfns = 1
-pages = 2
-
-[[actors]]
-name = "V0"
-kind = "vcpu"
-script = ["access 0 read", "access 0 read", "access 0 read"]
-
-[[actors]]
-name = "S"
-kind = "host"
-script = ["punch 0"]
-
-[[sometimes]]
-name = "the page goes"
-when = ["S before punch.remove_folio"]
-"""
+MAPPED = scenario_text(
+    "A page is punched that a vCPU has mapped.",
+    ["access 0 read", "access 0 read", "access 0 read"],
+    ("S", ["punch 0"]),
+    ("the page goes", ["S before punch.remove_folio"]),
+    prepare=["V0: convert 0 private", "V0: access 0 read"],
+)
 
 RESTRICTED = {"delayed_flush": "S before punch.start.flush_wait", "preempt": "S before punch.start.zap"}
 """Where S must stand so that V0 may begin."""

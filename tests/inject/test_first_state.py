@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny_world import scenario_text
 
 from gmembench.core.catalog import load_designs, load_hardware, load_invariants
 from gmembench.core.drivers.sampling import sample
@@ -22,28 +23,13 @@ from gmembench.inject.schedule import read_line
 BROKEN = "without punch.start.zap"
 """What a vCPU has mapped stays mapped when the page goes."""
 
-SCENARIO = """
-doc = "A page is punched before anybody else begins."
-prepare = ["V0: convert 0 private", "V0: access 0 write", "H0: punch 0"]
-
-[world]
-gfns = 1
-pages = 2
-
-[[actors]]
-name = "V0"
-kind = "vcpu"
-script = ["access 0 read"]
-
-[[actors]]
-name = "H0"
-kind = "host"
-script = []
-
-[[sometimes]]
-name = "a page is in use from the beginning"
-when = ["V0 begun 0", "H0 idle", "pages[1].refs > 0"]
-"""
+SCENARIO = scenario_text(
+    "A page is punched before anybody else begins.",
+    ["access 0 read"],
+    ("H0", []),
+    ("a page is in use from the beginning", ["V0 begun 0", "H0 idle", "pages[1].refs > 0"]),
+    prepare=["V0: convert 0 private", "V0: access 0 write", "H0: punch 0"],
+)
 
 
 @pytest.fixture
