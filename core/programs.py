@@ -249,7 +249,8 @@ class Finding:
     actor by actor. `source`: the kernel function, mail or paper that says so, or "inference". `hardware`: kinds
     on which it is seen. `then`: other invariants that the same thing breaks, at once or if everybody goes on after it.
     `rows`: globs of the rows (program.row) whose step breaks one of them, so that the same invariant broken by another
-    row is no longer this finding; all by default.
+    row is no longer this finding. None where nobody gets on any more; all, by default, where the invariant is judged
+    at rest, by whoever ends last.
     """
 
     invariant: str

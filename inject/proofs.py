@@ -13,10 +13,12 @@ from dataclasses import replace
 import msgspec
 
 from gmembench.core.catalog import load_designs, load_hardware
-from gmembench.core.drivers.exhaustive import REDUCTIONS, explore
+from gmembench.core.drivers.exhaustive import REDUCTIONS, Exploration, explore
 from gmembench.core.drivers.instance import Instance
+from gmembench.core.drivers.stepper import Stepper
+from gmembench.core.invariant import STUCK
 from gmembench.core.judges import Panel
-from gmembench.core.programs import Design, Hardware
+from gmembench.core.programs import Design
 from gmembench.inject.scenario import Scenario, instance_of, load_scenarios
 
 SECONDS = 60.0
@@ -27,10 +29,14 @@ QUICK_SECONDS = 2.0
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A finding as a cell shows it. `choices`: how many the schedule has that was found first."""
+    """A finding as a cell shows it. `choices`: how many the schedule has that was found first.
+
+    `row`: the one whose step broke the invariant; "" where nobody gets on any more.
+    """
 
     invariant: str
     choices: int
+    row: str = ""
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -81,16 +87,26 @@ def cells(scenarios: Mapping[str, Scenario] | None = None) -> Iterator[tuple[str
                 yield scenario.name, design.name, name
 
 
-def shipped_findings(design: Design, hardware: Hardware) -> frozenset[str]:
-    """Invariants that a design is known to break on a hardware."""
-    here = [f for f in design.findings if hardware.name in f.hardware]
-    return frozenset(name for f in here for name in (f.invariant, *f.then) if name)
-
-
 def without(instance: Instance, invariants: Sequence[str]) -> Instance:
     """The instance, judged by all invariants but these."""
     kept = {name: item for name, item in instance.panel.invariants.items() if name not in invariants}
     return replace(instance, panel=Panel(kept))
+
+
+def breaking_row(instance: Instance, e: Exploration) -> str:
+    """The row whose step broke what an exploration found; "" where nobody gets on any more, or before all steps."""
+    if e.violation is None or e.violation.when == STUCK or not e.choices:
+        return ""
+    stepper = Stepper.of(instance)
+    for choice in e.choices[:-1]:
+        stepper.take(*choice)
+    return stepper.next_row(e.choices[-1][0])
+
+
+def known(proof: Proof, shown: Shown) -> bool:
+    """Whether the design ships with a finding of this invariant, broken by this row."""
+    findings = load_designs()[proof.design].findings
+    return any(finding.covers(shown.invariant, shown.row, proof.hardware) for finding in findings)
 
 
 def prove(
@@ -113,7 +129,7 @@ def prove(
         e = explore(judged, live=stuck, stuck=stuck, reductions=reductions, seconds=seconds, states=states)
         if e.violation is None:
             break
-        shown.append(Shown(e.violation.invariant, len(e.choices)))
+        shown.append(Shown(e.violation.invariant, len(e.choices), breaking_row(judged, e)))
     unseen = tuple(sorted(name for name, seen in e.seen.items() if not seen))
     return Proof(
         scenario,

@@ -322,6 +322,7 @@ FINDINGS = (
         "comment in the prototype, 'We can get here after the owner no longer exists' (Nov 2021); closed in v3"
         " (UNREGISTERED)",
         ("none", "tdx", "snp"),
+        rows=("*.call_owner",),
     ),
     Finding(
         "ALIAS",
@@ -330,6 +331,7 @@ FINDINGS = (
         "2 gfns, shared and mapped. H converts both; after its first page V0 reads gfn 0: the shared copy.",
         "notify_populate at the end of shmem_fallocate (v5 04/13)",
         ("none", "tdx", "snp"),
+        rows=("convert.alloc_folio", "allocate.alloc_folio", "*.fault.set_spte", "*.private.set_spte"),
     ),
     Finding(
         "ALIAS",
@@ -339,6 +341,7 @@ FINDINGS = (
         " its snapshot is still good; H zaps gfn 1 and bumps the sequence.",
         "inference from kvm_private_mem_notifier_handler of v5 (may_block, no mmu_notifier_count)",
         ("none", "tdx", "snp"),
+        rows=("*.fault.set_spte",),
     ),
     Finding(
         "STALE-TLB",
@@ -346,6 +349,7 @@ FINDINGS = (
         "V0 writes gfn 0, shared; H converts it; when its page is there V0 uses the entry that it has.",
         "notify_populate at the end of shmem_fallocate (v5 04/13)",
         ("none", "tdx", "snp"),
+        rows=("access.guest.use",),
     ),
     Finding(
         "HUGE",
@@ -353,6 +357,7 @@ FINDINGS = (
         "a region mapped huge from the VMA; H converts one gfn of it: its page is added before the entry is zapped",
         "notify_populate at the end of shmem_fallocate (v5 04/13)",
         ("none", "tdx", "snp"),
+        rows=("convert.alloc_folio", "allocate.alloc_folio", "*.fault.set_spte"),
     ),
     Finding(
         "LOSS",
@@ -361,6 +366,7 @@ FINDINGS = (
         "V0 writes private gfn 0; H allocates gfn 0 again; V0 reads gfn 0.",
         "inference from kvm_private_mem_notifier_handler of v5, which tells fallocate from punch by nothing",
         ("tdx",),
+        rows=("access.guest.use",),
     ),
     ZAPPED_WITH_DATA,
 )

@@ -201,6 +201,7 @@ FINDINGS = (
         " 9129633d568e in attributes",
         ("none", "snp"),
         then=("ALIAS", "STALE-TLB", "LIVE"),
+        rows=("punch.remove_folio", "punch.unlock_folio", "access.guest.use"),
     ),
     Finding(
         "HW",
@@ -210,6 +211,7 @@ FINDINGS = (
         "c72ceafbd12c (mm: Introduce AS_INACCESSIBLE for encrypted/confidential memory), which stopped just that",
         ("snp", "tdx"),
         then=("LEAK-H",),
+        rows=("punch.zero_part",),
     ),
     Finding(
         "OBJ",
@@ -217,6 +219,7 @@ FINDINGS = (
         "S creates a memslot; H punches its range while S has bound it and not yet allocated what KVM keeps for it.",
         "kvm_restrictedmem_bind before kvm_set_memslot in v10; the shape of 3fe5d2944e5a in guest_memfd",
         ("none", "tdx", "snp"),
+        rows=("punch.start.next_bound",),
     ),
     *OF_ATTRIBUTES,
 )

@@ -168,6 +168,7 @@ ZAPPED_WITH_DATA = Finding(
     "V0 writes private gfn 0; H zap_gfn_range gfn 0; V0 reads gfn 0",
     "inference from kvm_tdp_mmu_zap_leafs, which works below all valid roots; KVM asks for no private gfn of a TD",
     ("tdx",),
+    rows=("access.guest.use",),
 )
 """Of designs whose private pages leave the TD when they are zapped."""
 

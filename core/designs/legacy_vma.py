@@ -62,6 +62,7 @@ STALE_ROOT = Finding(
     "on",
     "inference from kvm_tdp_map_page and is_page_fault_stale; the same loop without kvm_mmu_reload() hung a selftest: "
     "Yan Zhao, May 2025, <aC0wT68EY4Ybz+wI@yzhao56-desk.sh.intel.com>",
+    rows=(),
 )
 """Of VMs of the default type, whose memslots are deleted by invalidating the root."""
 

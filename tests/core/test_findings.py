@@ -1,5 +1,6 @@
 """Every finding that a design ships with is seen, or it is written down why it is only predicted."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from interleavings import operation, random_run, tiny
 
-from gmembench.core.catalog import load_designs, load_hardware
+from gmembench.core.catalog import load_designs, load_hardware, load_invariants
 from gmembench.core.drivers.fair import let_kicked_leave
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.operations import PRIVATE, WRITE
@@ -165,3 +166,15 @@ def test_findings_say_what_they_are() -> None:
             assert finding.source, design.name
             assert finding.hardware, design.name
             assert not set(finding.hardware) & set(design.not_on), design.name
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_findings_name_rows_that_there_are(name: str) -> None:
+    """Whoever breaks an invariant is named by glob; each glob fits a row on a hardware of the finding."""
+    for finding in DESIGNS[name].findings:
+        if not finding.invariant:
+            continue
+        rows = [info.name for hardware in finding.hardware for info in code_of(name, hardware).info]
+        at_rest = load_invariants()[finding.invariant].when == ("rest",)  # whoever ends last breaks it
+        assert ("*" in finding.rows) == at_rest, finding
+        assert all(any(fnmatchcase(row, glob) for row in rows) for glob in finding.rows), finding

@@ -17,17 +17,17 @@ from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.drivers import schedules
 from gmembench.core.drivers.exhaustive import explore
 from gmembench.core.drivers.instance import EXIT, IDLE, STEP, Force, Instance, Sometimes
-from gmembench.core.drivers.moves import CHOICE_SHIFT, WAITED, list_moves, make_move
+from gmembench.core.drivers.moves import CHOICE_SHIFT, WAITED
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.sampling import CAPPED_JUDGED, NOBODY_STEPS, Sampler, Sampling, back_edges, mixed, sample
-from gmembench.core.drivers.stepper import OUTCOME_MASK, Stepper
+from gmembench.core.drivers.stepper import OUTCOME_MASK, Stepper, _do_move, _list_moves
 from gmembench.core.errors import UserError
 from gmembench.core.jit import INTERPRETED, kernel
 from gmembench.core.judges import SHIPPED, Panel
 from gmembench.core.operations import OPERATION, WRITE
 from gmembench.core.outcomes import CODE
 from gmembench.core.programs import assemble
-from gmembench.core.world import SMALL, actor, small_head
+from gmembench.core.world import SMALL
 
 V0, V1, H0, H1 = range(4)
 SCHEDULES = 12 if INTERPRETED else 2000
@@ -126,30 +126,6 @@ def test_the_compiled_generator_is_the_same() -> None:
         assert int(_mixed(np.uint64(word))) == mixed(word)
 
 
-@kernel
-def _options(w_buffer, flags, ends, forces, force_rows, gate_of, gates, gate_rows, moves):  # type: ignore[no-untyped-def]
-    w = small_head(w_buffer)
-    return list_moves(w, flags, ends, 0, forces, force_rows, gate_of, gates, gate_rows, moves)
-
-
-@kernel
-def _move(w_buffer, choice, rows, ways, entries, operations, forces, force_rows, gates, gate_rows):  # type: ignore[no-untyped-def]
-    w = small_head(w_buffer)
-    return make_move(
-        w,
-        choice,
-        actor(w, choice >> CHOICE_SHIFT)["row"],
-        rows,
-        ways,
-        entries,
-        operations,
-        forces,
-        force_rows,
-        gates,
-        gate_rows,
-    )
-
-
 class Naive:
     """The same moves one at a time, on a copy of the world each: what can be made, and what comes of it."""
 
@@ -161,7 +137,7 @@ class Naive:
         """Make a move if it can be made; whether it was."""
         p, tried = self.p, self.buffer.copy()
         rest = (p.rows, p.ways, p.entries, p.operations, p.forces, p.force_rows, p.gates, p.gate_rows)
-        if _move(tried, choice, *rest) == WAITED:
+        if _do_move(tried, choice, *rest, p.masks, np.zeros(2, np.int64)) == WAITED:
             self.after_waiting = tried
             return False
         self.buffer = tried
@@ -171,7 +147,7 @@ class Naive:
         """Moves that can be made."""
         p, moves, before = self.p, np.zeros(64, np.int64), self.buffer
         rest = (p.forces, p.force_rows, p.gate_of, p.gates, p.gate_rows)
-        found = moves[: _options(before, p.flags, p.ends, *rest, moves)].tolist()
+        found = moves[: _list_moves(before, p.flags, p.ends, 0, *rest, moves)].tolist()
         made = []
         for choice in found:
             if self.make(choice):
