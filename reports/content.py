@@ -180,7 +180,7 @@ def _data(inputs: Inputs, found: overview.Overview) -> dict[str, Any]:
             [str(r[0]), str(r[1]), str(r[2]), found.groups.index((str(r[3]), str(r[4]))), paths.index(str(r[5]))]
             for r in rows
         ],
-        "files": [[file.name, file.command, file.digest, file.date] for file in provenance.files(inputs)],
+        "files": [[file.name, file.command, file.digest, file.date, file.tier] for file in provenance.files(inputs)],
         "baseline": found.baseline,
         "slugs": scenario_slugs(results),
         **found.data(),

@@ -50,12 +50,13 @@ _MUST_MATCH = (
 
 @dataclass(frozen=True)
 class Source:
-    """A file that numbers come from. `command`, `date`: as it records them, "" if it does not."""
+    """A file that numbers come from. `command`, `date`, `tier`: as it records them, "" if it does not."""
 
     name: str
     command: str
     digest: str
     date: str
+    tier: str
 
 
 def files(inputs: Inputs) -> list[Source]:
@@ -66,6 +67,7 @@ def files(inputs: Inputs) -> list[Source]:
             str(metadata.get("gmembench.command", "")),
             inputs.digests.get(path, ""),
             str(metadata.get("date", "")),
+            str(metadata.get("gmembench.tier", "")),
         )
         for path, metadata in inputs.results.files.items()
     ]

@@ -35,6 +35,9 @@ SEED = 0
     "--quick", "tier", flag_value="quick", help="Small sizes; every design is counted, 24 processes time at most."
 )
 @click.option(
+    "--all", "tier", flag_value="all", help="Small sizes; every cell is counted, none is timed. So --counted alone."
+)
+@click.option(
     "--standard",
     "tier",
     flag_value="standard",
@@ -44,7 +47,7 @@ SEED = 0
 @click.option(
     "--counted",
     is_flag=True,
-    help="Count only, no timing: exact numbers, the same on every machine. Alone: every cell, in its small size.",
+    help="Count only, no timing: exact numbers, the same on every machine. Alone as --all.",
 )
 @click.option(
     "--cells",

@@ -40,9 +40,9 @@
   const headOf = (cell) => cell.closest("table")?.tHead?.rows[cell.closest("table").tHead.rows.length - 1].cells[cell.cellIndex];
   const showSource = (number, what) => {
     const { name, file } = sourceOf(number);
-    const [path, command, digest] = file;
+    const [path, command, digest, , tier] = file;
     const rows = [["number", what], ["cell", name], ["file", path], ["command", command || "not recorded"],
-      ["this cell alone", `add to the command: --counted --cells '${name}'`], ["SHA-256 of the file", digest]];
+      ["this cell alone", `add to the command: ${tier ? `--${tier} ` : ""}--counted --cells '${name}'`], ["SHA-256 of the file", digest]];
     one("dl", panel).replaceChildren(...rows.filter(([, text]) => text).flatMap(([label, text]) =>
       [make("dt", { textContent: label }), make("dd", { textContent: text })]));
     panel.hidden = false;
