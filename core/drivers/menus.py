@@ -8,14 +8,16 @@ after each step took a third of the time.
 import numpy as np
 
 from gmembench.core.drivers.instance import EXIT, IDLE, STEP, YIELD
-from gmembench.core.drivers.moves import CHOICE_SHIFT, EXIT_BIT, MAY_EXIT, MAY_YIELD, YIELD_BIT
+from gmembench.core.drivers.moves import CHOICE_SHIFT, EXIT_BIT, LEFT, MAY_EXIT, MAY_YIELD, YIELD_BIT
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.footprints import footprints_in
 from gmembench.core.footprints.kinds import SELF
 from gmembench.core.intrinsics.blocks import lowest_bit
+from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.intrinsics.items import item
 from gmembench.core.jit import inlined_part
 from gmembench.core.liveness import OTHERS
+from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.views import Record
 from gmembench.core.world import IN_GUEST, actor
 
@@ -25,6 +27,8 @@ MENU_SHIFT = 2
 MENU_BITS = 1 << MENU_SHIFT
 KINDS_MASK = MENU_BITS - 1
 MENU_MASK = (1 << MENU_BITS) - 1
+
+OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
 
 SAME, OWN, ALL = range(3)
 """What a step changes of the menu: nothing, what its own actor can do, or what others can, too."""
@@ -74,6 +78,18 @@ def whole_menu(w: Record, flags: np.ndarray, ends: np.ndarray, timer: int) -> in
 def part_of_menu(menu: int, number: int) -> int:
     """What one actor can do, in its place."""
     return menu & MENU_MASK << (number << MENU_SHIFT)
+
+
+@inlined_part
+def menu_change(changes: np.ndarray, went: int, begins: bool) -> int:
+    """What a move changes of the menu: `changes` of the row that ran; more if it left the guest, or began an operation.
+
+    Who begins an operation runs its first row at once, and stands before another one than while idle.
+    """
+    if went == LEFT:
+        return OWN
+    change: int = item(changes, (went >> OUTCOME_BITS) * len(OUTCOMES) + (went & OUTCOME_MASK))
+    return max(change, int(begins))  # OWN is 1
 
 
 @inlined_part

@@ -7,7 +7,16 @@ multiplication a number. A number is scaled by a multiplication, so interpreted 
 import numpy as np
 
 from gmembench.core.drivers.instance import IDLE
-from gmembench.core.drivers.menus import OWN, SAME, changed_menu, choice_of, part_of_menu, picked_bit, whole_menu
+from gmembench.core.drivers.menus import (
+    OUTCOME_MASK,
+    SAME,
+    changed_menu,
+    choice_of,
+    menu_change,
+    part_of_menu,
+    picked_bit,
+    whole_menu,
+)
 from gmembench.core.drivers.moves import (
     CHOICE_SHIFT,
     LEFT,
@@ -31,8 +40,6 @@ from gmembench.core.world import actor, small_head
 
 GOLDEN = 0x9E3779B97F4A7C15
 """What splitmix64 adds for each number."""
-
-OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
 
 WYRAND, WYRAND_MASK = 0xA0761D6478BD642F, 0xE7037ED1A0B428DB
 """What wyrand adds for each number, and what one factor is changed by."""
@@ -292,9 +299,7 @@ def sample_on(
             n += 1
             number = choice >> CHOICE_SHIFT
             a = actor(w, number)
-            change = OWN
-            if went != LEFT and not begins:
-                change = item(changes, (went >> OUTCOME_BITS) * len(OUTCOMES) + (went & OUTCOME_MASK))
+            change = menu_change(changes, went, begins)
             if change != SAME and not eventful:
                 menu = changed_menu(w, menu, number, change, flags, ends, timer)
             if went != LEFT:
