@@ -187,7 +187,8 @@ def _no_punch(chosen: Mapping[str, str], parameters: Parameters, design: Design)
 
 def _maps_its_file(design: Design) -> bool:
     """Whether the VMM maps the file of private memory all the same: its faults go by markers in page-table entries."""
-    return any(row.step.startswith("enc.") for row in design.programs["access"].rows)
+    access = design.programs.get("access")
+    return access is not None and any(row.step.startswith("enc.") for row in access.rows)
 
 
 def _no_policy(chosen: Mapping[str, str], design: Design) -> str | None:

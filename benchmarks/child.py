@@ -25,6 +25,15 @@ from gmembench.core.errors import UserError
 CAUSE = "cause: "
 """Start of the line on standard error in which a child says why it failed."""
 
+AT_ONCE = min(2, os.cpu_count() or 1)
+"""Children that count, or get ready, beside each other. They are timed one after the other."""
+
+BYTES_A_PROCESS = 180 << 20
+"""Memory of a child before it has a world: Python, NumPy, and the kernels."""
+
+BYTES_AN_OPERATION = 32
+"""Memory of one operation of a scenario, for each cell of a child."""
+
 INHERITED_PREFIXES = ("NUMBA_", "GMEMBENCH_")
 INHERITED = ("XDG_CACHE_HOME", "TMPDIR", "LD_LIBRARY_PATH")
 

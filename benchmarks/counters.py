@@ -16,13 +16,12 @@ from typing import Any
 from gmembench.benchmarks import child
 from gmembench.benchmarks.counter import kernels_state
 
-CHILDREN = min(2, os.cpu_count() or 1)
-
 START_AT_MOST_S = 120.0
 """So long a child may be silent before its first sign of life: it imports, on a machine that may be busy."""
 
 AHEAD = 2
-"""Cells that a child is asked for at once: it has the next one while its answer is kept on disk."""
+"""Cells that a child is asked for at once: it has the next one while its answer is kept on disk. Before its first sign
+of life it gets one only: the longest cells come first, and each is to be a child's first."""
 
 SILENCE_AT_MOST_S = 120.0
 """A child gives a sign of life every second, but not while compiled rows run: 240 calls and a pass make a cell."""
@@ -50,7 +49,7 @@ class Counter:
 
     def ask(self, left: deque[str]) -> None:
         """Ask for as many cells as it may have before it. A child that has ended shows it in `lines`."""
-        while left and len(self.asked) < AHEAD:
+        while left and len(self.asked) < (AHEAD if self._alive else 1):
             self.asked.append(left.popleft())
             self._heard_s = time.monotonic()
             with contextlib.suppress(BrokenPipeError):
@@ -66,6 +65,10 @@ class Counter:
         if not select.select([self], [], [], 0)[0]:
             if self.patience_s() > 0:
                 return []
+            if not self._alive:
+                raise child.ChildFailed(
+                    f"did not start within {START_AT_MOST_S:.0f} s: the machine is too busy, try again"
+                )
             raise child.ChildFailed(
                 f"ended after {SILENCE_AT_MOST_S:.0f} s in which the rows of the design did not come to an end: look "
                 "for rows that lead back to themselves (gmembench list rows)"
@@ -93,7 +96,7 @@ def counted_lines(names: Sequence[str], request: child.Request) -> Generator[dic
     left = deque(names)
     counters: list[Counter] = []
     state = kernels_state()
-    at_once = 1 if state == "cold" else CHILDREN
+    at_once = 1 if state == "cold" else child.AT_ONCE
     try:
         while left or counters:
             while left and len(counters) < at_once:
@@ -103,7 +106,7 @@ def counted_lines(names: Sequence[str], request: child.Request) -> Generator[dic
             for counter in tuple(counters):
                 lines = _answers(counter, left)
                 if any("error" not in line for line in lines):
-                    at_once = CHILDREN
+                    at_once = child.AT_ONCE
                 ended = bool(lines) and "ended" in lines[-1]
                 if lines and not ended:
                     counter.ask(left)  # before its lines are taken: keeping them may wait for the disk

@@ -4,16 +4,18 @@ Numbers are of one machine (2 CPUs of a virtual machine, 2026) with compiled ker
 for lunch; the factor between two machines is easily two.
 """
 
-import os
+import heapq
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gmembench.benchmarks import axes, group, matrix
+from gmembench.benchmarks import axes, child, group, matrix
 from gmembench.benchmarks.cells import Cell
 from gmembench.benchmarks.harness import Effort
 
 NS_A_STEP = 2.5
+"""A compiled step."""
+
 START_S = 1.8
 """A process starts, imports and loads kernels; those that time do so two at a time."""
 
@@ -21,12 +23,13 @@ SETUP_SHARE = 0.25
 """Worlds, operations and digests, beside the steps of a pass."""
 
 CELL_S = 0.02
+"""A cell is made ready, beside its steps."""
+
 MADE_S = 0.15
 """A million operations are made and checked, once for each scenario."""
 
-BYTES_A_PROCESS = 180 << 20
 BYTES_A_GFN = 72
-BYTES_AN_OPERATION = 32
+"""Records of a gfn and its pages, at most."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +71,27 @@ def bytes_of(cell: Cell) -> int:
     found = known.get(f"{name}:{variant}") or known.get(name)
     million = found.operations if found and cell.size == "full" else 0.1
     larger = _larger(cell, settings)
-    return int(larger * (_gfns(cell) * BYTES_A_GFN + 2e6 * million * BYTES_AN_OPERATION))
+    return int(larger * (_gfns(cell) * BYTES_A_GFN + 2e6 * million * child.BYTES_AN_OPERATION))
 
 
 def cost(cells: Sequence[Cell], timed: Sequence[Cell], effort: Effort | None) -> Cost:
     """What a run of applicable cells takes; `effort` None: it only counts."""
-    at_once = min(2, os.cpu_count() or 1)
+    at_once = child.AT_ONCE
     pass_s = {cell.name: (1 + SETUP_SHARE) * NS_A_STEP * 1e-9 * steps_of(cell) for cell in cells}
     scenarios = {cell.scenario: cell for cell in cells}
     known = matrix.shipped().estimate
     made = [known[name].operations for name in scenarios if name in known and scenarios[name].size == "full"]
     seconds = START_S + (sum(pass_s.values()) + CELL_S * len(cells) + MADE_S * at_once * sum(made)) / at_once
     processes, memory = 0, max((bytes_of(cell) for cell in cells), default=0) * at_once
+    needs: list[int] = []
     if effort:
         groups = {g.name: g for g in group.groups_of(timed)}
         for name, number in group.share(list(groups.values()), effort.processes, effort.in_all).items():
             processes += number
             seconds += number * (START_S / at_once + _job_s(groups[name], effort, pass_s))
-            memory = max(
-                memory, sum(_world_bytes(cell) for cell in groups[name].cells) + bytes_of(groups[name].cells[0])
-            )
-    return Cost(len(cells), len(timed) if effort else 0, processes, seconds, memory + at_once * BYTES_A_PROCESS)
+            needs += [_job_bytes(groups[name])] * min(number, at_once)
+    memory = max(memory, sum(heapq.nlargest(at_once, needs)))
+    return Cost(len(cells), len(timed) if effort else 0, processes, seconds, memory + at_once * child.BYTES_A_PROCESS)
 
 
 def _job_s(found: group.Group, effort: Effort, pass_s: dict[str, float]) -> float:
@@ -96,6 +99,11 @@ def _job_s(found: group.Group, effort: Effort, pass_s: dict[str, float]) -> floa
     return sum(
         rounds * group.loops_for(round(steps_of(cell)), effort.value_steps) * pass_s[cell.name] for cell in found.cells
     )
+
+
+def _job_bytes(found: group.Group) -> int:
+    """Memory of a process that times a group, beside what every process needs."""
+    return sum(_world_bytes(cell) for cell in found.cells) + bytes_of(found.cells[0])
 
 
 def _world_bytes(cell: Cell) -> int:

@@ -13,10 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gmembench.benchmarks import child, plain
 from gmembench.benchmarks import group as groups
-from gmembench.benchmarks import plain
 from gmembench.benchmarks.cells import Cell
-from gmembench.benchmarks.child import ChildFailed, Request
 from gmembench.benchmarks.counters import counted_lines
 from gmembench.benchmarks.progress import Progress
 from gmembench.benchmarks.store import Store
@@ -24,15 +23,15 @@ from gmembench.benchmarks.timing import CellFailed, Timer
 from gmembench.core.errors import UserError
 
 LIMIT_AT_LEAST_S = 60.0
+"""So long any process may be silent."""
+
 SLACK = 50
+"""So many times as long as its steps should take a value may take on top."""
+
 NS_A_STEP = {"interpreted": 60_000.0}
 NS_A_STEP_COMPILED = 5.0
-"""A step takes 1 to 5 ns, interpreted 20 us and more. A value may take SLACK times that, and a while."""
+"""A step takes 1 to 5 ns, interpreted 20 us and more."""
 
-AT_ONCE = min(2, os.cpu_count() or 1)
-"""Processes that get ready beside each other. They are timed one after the other."""
-OPERATION_BYTES = 32
-PROCESS_BYTES = 180 << 20
 MEMORY_SHARE = 3
 """Processes get ready beside each other if they need less than one part in so many of the machine's memory."""
 
@@ -88,7 +87,7 @@ class Work:
     cells: Sequence[Cell]
     timed: Sequence[Cell]
     effort: Effort | None
-    request: Request
+    request: child.Request
     seed: int = 0
     harness: str = "interleaved"
     pyperf_options: tuple[str, ...] = ()
@@ -213,7 +212,7 @@ class Run:
         kept = self.store.kept(JOBS) if self.store else {}
         self._continue(kept.values())
         jobs = self._jobs(self.work.effort)
-        while few := list(itertools.islice(jobs, AT_ONCE)):
+        while few := list(itertools.islice(jobs, child.AT_ONCE)):
             with contextlib.ExitStack() as stack:
                 ahead = self._started([job for job in few if job.name not in kept], stack)
                 for job in few:
@@ -252,8 +251,8 @@ class Run:
     def _bytes(self, job: groups.Job) -> int:
         """Memory that a process needs: its operations for each design, and one world."""
         lines = [self.outcome.counted[name]["counted"] for name in job.loops]
-        work = sum(int(line.get("count.operations", 0)) for line in lines) * OPERATION_BYTES
-        return PROCESS_BYTES + work + max((int(line.get("count.state_bytes", 0)) for line in lines), default=0)
+        work = sum(int(line.get("count.operations", 0)) for line in lines) * child.BYTES_AN_OPERATION
+        return child.BYTES_A_PROCESS + work + max((int(line.get("count.state_bytes", 0)) for line in lines), default=0)
 
     def _limit_s(self, job: groups.Job) -> float:
         """Seconds that a process may take for one value of one cell, its preparation included."""
@@ -290,7 +289,7 @@ class Run:
         limit_s = self.work.cell_limit_s or plain.limit_s(self._value_s(name))
         try:
             text = plain.timed(name, state, self.work.request, self.work.pyperf_options, limit_s)
-        except ChildFailed as error:
+        except child.ChildFailed as error:
             self._fail(name, str(error))
             return ""
         self._keep(PLAIN, name, {"text": text}, [name])

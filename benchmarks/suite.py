@@ -51,8 +51,8 @@ Of a pyperf run, one process of one cell (T), beside pyperf's `date`, `duration`
 - `process.order`: JSON list, for every round of the process (warm-ups first) the designs in their order, as indices
   into `process.designs` (JSON list).
 - `process.seed`: from which the orders follow. `process.jit`: as `jit.state`.
-- `process.wall_s`: seconds of the process, its start included, without waiting for its turn; `.inside_s`: without the
-  start too.
+- `process.wall_s`: seconds of the process, its start included (two start beside each other: until both are ready),
+  without waiting for its turn; `.inside_s`: without the start too.
 - `process.timed_s`, `process.values_s`: seconds inside timed kernels of all its cells, with and without warm-ups.
 """
 

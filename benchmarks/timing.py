@@ -71,7 +71,7 @@ class Timer:
         self._limit_s, self._kills = limit_s, memory_kills()
         self._at = next(iter(job.loops))
         self._failed: CellFailed | None = None
-        self._seconds = 0.0
+        self._ready_s: float | None = None
         self._process = contextlib.ExitStack()
         self._child = self._process.enter_context(child.running(job_command(request), asked=True))
         self._said = _lines(self._child, limit_s)
@@ -84,25 +84,26 @@ class Timer:
     def __exit__(self, *error: object) -> None:
         self._process.close()
 
-    def make_ready(self) -> None:
-        """Wait until its cells are ready, or it has ended, which `answer` tells."""
-        if self._seconds == 0:
+    def make_ready(self) -> float:
+        """Wait until its cells are ready, or it has ended, which `answer` tells. Returns seconds since its start."""
+        if self._ready_s is None:
             try:
                 self._hear("ready")
             except CellFailed as error:
                 self._failed = error
-            self._seconds = time.monotonic() - self._begun_s
+            self._ready_s = time.monotonic() - self._begun_s
+        return self._ready_s
 
     def answer(self) -> dict[str, Any]:
         """Let it time its cells, and return what it found. Raises CellFailed with the cell over which it ended."""
-        self.make_ready()
+        ready_s = self.make_ready()
         if self._failed:
             raise self._failed
         begun_s = time.monotonic()
         self._tell("begin")
         found = self._hear("runs")
         self._process.close()
-        found["metadata"]["process.wall_s"] = self._seconds + time.monotonic() - begun_s
+        found["metadata"]["process.wall_s"] = ready_s + time.monotonic() - begun_s
         return found
 
     def _tell(self, text: str) -> None:

@@ -1,8 +1,9 @@
 """The table of many result files: one row a cell, a thousand files in seconds.
 
 A table needs thirty numbers of a cell, and a file holds hundreds of metadata and profiles. So a file is read into
-records that have these numbers only; all else is passed over and never becomes an object. Where anything in a file is
-not as it should be, the file is read as a run, and that reading tells what is wrong.
+records that have these numbers only; all else is passed over and never becomes an object. Where anything of what is
+read is not as it should be, the file is read as a run, and that reading tells what is wrong. What is passed over is not
+checked: profiles, counters that are no column, numbers of processes, lists of failed cells.
 """
 
 import math
@@ -24,7 +25,7 @@ _COUNT = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None
 _NAME = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)] | None
 
 _TEXTS = {"name": "name", **{part: f"cell.{part}" for part in NAME_PARTS}}
-_KINDS = {"schema": "gmembench.schema", "kind": "gmembench.kind", "unit": "unit"}
+_ABOUT = {"schema": "gmembench.schema", "kind": "gmembench.kind", "unit": "unit"}
 _COUNTS = {counter: f"count.{counter}" for counter in COUNTERS}
 
 _Metadata: Any = msgspec.defstruct(
@@ -37,7 +38,7 @@ _Metadata: Any = msgspec.defstruct(
         ("parameters", str | None, None),
         *((field, _COUNT, None) for field in _COUNTS),
     ],
-    rename={**_TEXTS, **_KINDS, "parameters": "cell.parameters", **_COUNTS},
+    rename={**_TEXTS, **_ABOUT, "parameters": "cell.parameters", **_COUNTS},
     gc=False,
 )
 """Metadata, as far as a table needs them; None: not there, so what all cells share holds."""
@@ -96,7 +97,8 @@ def _fast(document: Any) -> list[tuple[Any, ...]]:
     for benchmark in document.benchmarks:
         own = _facts(benchmark.metadata)
         found = [theirs if mine is None else mine for mine, theirs in zip(own, common, strict=True)]
-        names, (schema, kind, unit, parameters), counts = found[:5], found[5:9], found[9:]
+        names, counts = found[: len(_TEXTS)], found[-len(_COUNTS) :]
+        schema, kind, unit, parameters = found[len(_TEXTS) : -len(_COUNTS)]
         if schema != SCHEMA or (unit or "second") != UNITS.get(kind) or counts[_STEPS] is None:
             raise ValueError
         if not all(name and name.isprintable() for name in names):

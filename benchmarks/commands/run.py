@@ -35,7 +35,10 @@ SEED = 0
     "--quick", "tier", flag_value="quick", help="Small sizes; every design is counted, 24 processes time at most."
 )
 @click.option(
-    "--all", "tier", flag_value="all", help="Small sizes; every cell is counted, none is timed. So --counted alone."
+    "--all",
+    "tier",
+    flag_value="all",
+    help="Small sizes; every cell is counted, none is timed. The same as --counted alone.",
 )
 @click.option(
     "--standard",
@@ -47,7 +50,7 @@ SEED = 0
 @click.option(
     "--counted",
     is_flag=True,
-    help="Count only, no timing: exact numbers, the same on every machine. Alone as --all.",
+    help="Count only, no timing: exact numbers, the same on every machine. Alone: the same as --all.",
 )
 @click.option(
     "--cells",
@@ -153,8 +156,6 @@ def asked_for(given: dict[str, Any]) -> Asked:
         raise click.UsageError(f"{words[0]} is an option of --harness pyperf")
     if len(words) > 1:
         raise click.UsageError("--rigorous and --fast exclude each other")
-    if given["harness"] == "pyperf" and given["counted"]:
-        raise click.UsageError("--counted times nothing, so it needs no --harness")
     if given["resume"] and output is None:
         raise click.UsageError("--resume needs the -o of the run that was interrupted")
     output = output or Path(f"gmembench-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}.json")
@@ -163,6 +164,9 @@ def asked_for(given: dict[str, Any]) -> Asked:
     values = chosen_axes(given.pop("axes"))
     selects = bool(given["globs"] or values)
     given["tier"] = given["tier"] or ("all" if given["counted"] and not selects else "standard")
+    given["counted"] = given["counted"] or given["tier"] == "all"
+    if given["harness"] == "pyperf" and given["counted"]:
+        raise click.UsageError("--counted and --all time nothing, so they need no --harness")
     trace = trace.resolve() if trace else None
     return Asked(**given, pyperf_options=words, output=output, paths=paths, trace=trace, axes=values)
 

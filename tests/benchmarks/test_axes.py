@@ -1,11 +1,14 @@
 """Axes: what settings do to operations, what they are called, and why some cannot be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gmembench.benchmarks import axes
 from gmembench.benchmarks.cells import Cell, cell_named, list_cells, load_scenarios
 from gmembench.benchmarks.prepared import prepare
+from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.errors import UserError
 from gmembench.core.operations import PROGRAM_NUMBER
 
@@ -180,3 +183,16 @@ def test_a_name_can_be_taken_apart() -> None:
     assert (name, variant, settings) == ("bounce-buffer", "punch-first", (("guest", "64M"), ("vcpus", "8")))
     assert axes.text_of(settings) == "@guest=64M,vcpus=8"
     assert axes.split("trace") == ("trace", "", ())
+
+
+def test_a_policy_under_a_design_without_accesses() -> None:
+    """A design need not have the program access; its file is then one that nobody maps."""
+    base = load_designs()["vma-encrypted"]
+    design = replace(base, programs={name: rows for name, rows in base.programs.items() if name != "access"})
+    scenario = load_scenarios()["boot-populate"]
+    found = [
+        axes.why_not_settings(scenario, (("numa", "bind-0"),), {}, one, load_hardware()["none"])
+        for one in (base, design)
+    ]
+    assert found[0] is None
+    assert "nobody maps" in str(found[1])

@@ -31,7 +31,7 @@ NAMES = [
 
 def counted(folder: Path, children: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """The counted numbers of NAMES, by cell, without tables of rows: each child tells those once."""
-    monkeypatch.setattr(counters, "CHILDREN", children)
+    monkeypatch.setattr(child, "AT_ONCE", children)
     request = child.Request("small", (folder,), None, DIGEST)
     return {line["cell"]: line["counted"] for line in counters.counted_lines(NAMES, request)}
 

@@ -1,7 +1,10 @@
 """Counting in children: crashes, silence, and what is asked of them."""
 
+import contextlib
 import json
+import select
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +71,27 @@ def test_a_silent_child_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rows that lead back to themselves" in found["silent"][0]["error"]
     assert "error" not in found["slow"][0]
     assert "error" not in found["one"][0]
+
+
+def test_a_child_that_never_comes_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child without a first sign of life has not begun with its cell: the rows of the design are not to blame."""
+    monkeypatch.setattr(counters, "count_command", lambda _: [sys.executable, "-c", "import time; time.sleep(3600)"])
+    monkeypatch.setattr(counters, "START_AT_MOST_S", 1.0)
+    found = lines_of("one")
+    assert [line["error"] for line in found["one"]] == ["did not start within 1 s: the machine is too busy, try again"]
+
+
+@pytest.mark.usefixtures("fake_child")
+def test_the_longest_cells_are_shared_out() -> None:
+    """A child that has not come up has one cell, so that the next one goes to another child; then it has two."""
+    counter, left = counters.Counter(REQUEST), deque(("one", "two", "three"))
+    with contextlib.closing(counter):
+        counter.ask(left)
+        assert (list(counter.asked), list(left)) == (["one"], ["two", "three"])
+        while not counter.lines():
+            select.select([counter], [], [], counter.patience_s())
+        counter.ask(left)
+        assert (list(counter.asked), list(left)) == (["two", "three"], [])
 
 
 @pytest.mark.skipif(jit.INTERPRETED, reason="interpreted rows do not hold Python's lock, and may be slow for good")

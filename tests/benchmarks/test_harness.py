@@ -8,7 +8,7 @@ import fake_run as fakes
 import pytest
 from rich.console import Console
 
-from gmembench.benchmarks import harness, store, timing
+from gmembench.benchmarks import child, harness, store, timing
 from gmembench.benchmarks.output import replace_file
 from gmembench.benchmarks.progress import Progress
 from gmembench.benchmarks.timing import CellFailed
@@ -57,7 +57,7 @@ def test_a_process_that_ends_costs_one_cell(design: str, cause: str) -> None:
 
 def test_a_kill_for_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the kernel counted a kill for memory meanwhile, the cause says so."""
-    kills = itertools.chain((3,) * harness.AT_ONCE, itertools.repeat(4))
+    kills = itertools.chain((3,) * child.AT_ONCE, itertools.repeat(4))
     monkeypatch.setattr(timing, "memory_kills", lambda: next(kills))
     outcome = run_of("a/dies").do()
     assert outcome.failed["a/dies/none/4K"].startswith("out of memory: the process was ended by SIGKILL")
@@ -138,10 +138,10 @@ def test_processes_get_ready_in_pairs(bytes_there: int, turn: list[str], monkeyp
     done: list[str] = []
     ready, answer = timing.Timer.make_ready, timing.Timer.answer
 
-    def make_ready(timer: timing.Timer) -> None:
-        if timer._seconds == 0:
+    def make_ready(timer: timing.Timer) -> float:
+        if timer._ready_s is None:
             done.append("ready")
-        ready(timer)
+        return ready(timer)
 
     def answered(timer: timing.Timer) -> dict[str, Any]:
         done.append("answer")
@@ -149,7 +149,7 @@ def test_processes_get_ready_in_pairs(bytes_there: int, turn: list[str], monkeyp
 
     monkeypatch.setattr(timing.Timer, "make_ready", make_ready)
     monkeypatch.setattr(timing.Timer, "answer", answered)
-    monkeypatch.setattr(harness, "AT_ONCE", 2)
+    monkeypatch.setattr(child, "AT_ONCE", 2)
     monkeypatch.setattr(harness, "memory_bytes", lambda: bytes_there)
     outcome = run_of("a/x", "b/x").do()
     assert {name: len(runs) for name, runs in outcome.runs.items()} == {"a/x/none/4K": 3, "b/x/none/4K": 3}

@@ -105,6 +105,7 @@ def test_what_was_killed_is_not_begun_anew(tmp_path: Path) -> None:
         {"fast": True},
         {"harness": "pyperf", "fast": True, "rigorous": True},
         {"harness": "pyperf", "counted": True},
+        {"harness": "pyperf", "tier": "all"},
         {"resume": True, "output": None},
     ],
 )
@@ -118,17 +119,21 @@ def test_options_that_exclude_each_other(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "tier"),
+    ("changes", "tier", "counted"),
     [
-        ({}, "standard"),
-        ({"counted": True}, "all"),
-        ({"counted": True, "globs": ("*/none/4K",)}, "standard"),
-        ({"counted": True, "axes": ("vcpus=1",)}, "standard"),
-        ({"counted": True, "tier": "quick"}, "quick"),
+        ({}, "standard", False),
+        ({"globs": ("*/none/4K",)}, "standard", False),
+        ({"counted": True}, "all", True),
+        ({"counted": True, "globs": ("*/none/4K",)}, "standard", True),
+        ({"counted": True, "axes": ("vcpus=1",)}, "standard", True),
+        ({"counted": True, "tier": "quick"}, "quick", True),
+        ({"tier": "all"}, "all", True),
+        ({"tier": "all", "globs": ("*/none/4K",)}, "all", True),
     ],
 )
-def test_counting_alone_is_of_all_cells(changes: dict[str, Any], tier: str) -> None:
-    """`--counted` with a selection or a tier counts what these say; alone it has a tier of its own."""
+def test_counting_alone_is_of_all_cells(changes: dict[str, Any], tier: str, counted: bool) -> None:
+    """`--counted` with a selection or a tier counts what these say; alone it is `--all`, which never times."""
     given = {"harness": "interleaved", "fast": False, "rigorous": False, "counted": False, "resume": False}
     rest = {"tier": None, "globs": (), "seed": 0, "cell_limit_s": None, "paths": (), "trace": None, "axes": ()}
-    assert asked_for({**given, **rest, "output": Path("r.json"), **changes}).tier == tier
+    asked = asked_for({**given, **rest, "output": Path("r.json"), **changes})
+    assert (asked.tier, asked.counted) == (tier, counted)

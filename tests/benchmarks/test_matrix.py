@@ -1,8 +1,10 @@
 """The file of the matrix, and the estimates of what a tier takes."""
 
+from dataclasses import replace
+
 import pytest
 
-from gmembench.benchmarks import estimate, matrix, tiers
+from gmembench.benchmarks import child, estimate, group, matrix, tiers
 from gmembench.benchmarks.cells import Cell, load_scenarios
 from gmembench.benchmarks.prepared import prepare
 from gmembench.core.errors import UserError
@@ -89,3 +91,18 @@ def test_a_tier_costs_what_its_parts_cost() -> None:
     assert found["all"].processes == 0
     assert found["standard"].seconds < 20 * 60
     assert "12 processes time 22 of them" in estimate.text_of("--quick", found["quick"])
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_memory_is_that_of_all_processes_that_get_ready_together(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two at once their needs add up: of the two largest groups, or of two processes of the largest."""
+    cells = [cell for cell in tiers.cells_of(tiers.TIERS["quick"], (), None) if cell.reason is None]
+    timed = tiers.timed(tiers.TIERS["quick"], cells)
+    effort = replace(tiers.TIERS["quick"].effort, processes=processes)
+    monkeypatch.setattr(child, "BYTES_A_PROCESS", 0)
+    needs = sorted(estimate._job_bytes(found) for found in group.groups_of(timed))
+    for at_once, most in ((1, needs[-1]), (2, sum(needs[-2:]) if processes == 1 else 2 * needs[-1])):
+        monkeypatch.setattr(child, "AT_ONCE", at_once)
+        assert estimate.cost(timed, timed, effort).memory_bytes == most

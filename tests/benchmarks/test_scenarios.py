@@ -9,6 +9,7 @@ import pytest
 
 from gmembench.benchmarks.cells import Cell, list_cells, load_scenarios, missing_program, why_not
 from gmembench.benchmarks.prepared import Prepared, prepare
+from gmembench.benchmarks.scenario import Workload
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.errors import UserError
 from gmembench.core.operations import PROGRAM_NUMBER
@@ -218,19 +219,31 @@ def test_migration_goes_to_the_other_node() -> None:
     assert moves["slot"].tolist() == [1, 0, 1, 0, 0, 1, 0, 1]
 
 
-@pytest.mark.parametrize("name", sorted(load_scenarios()))
-def test_a_scenario_stays_inside_its_guest(name: str) -> None:
-    """Operations name actors and gfns that the world has, in both sizes; the full one has more, a short trace aside."""
-    scenario = load_scenarios()[name]
-    for variant in scenario.variants:
-        small, full = (scenario.build(scenario.parameters(size, variant, None)) for size in ("small", "full"))
-        for work in (small, full):
-            assert (work.operations["count"] >= 1).all()
-            assert work.operations["gfn"].min() >= 0
-            assert (work.operations["gfn"] + work.operations["count"]).max() <= work.gfns
-            assert work.operations["actor"].max() < work.vcpus + work.host_actors
-        more = len(full.operations) - len(small.operations)
-        assert more > 0 or (scenario.traced and more == 0)
+VARIANTS = [(scenario, variant) for scenario in load_scenarios().values() for variant in scenario.variants]
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda param: f"{param[0].name}:{param[1]}")
+def both_sizes(request: pytest.FixtureRequest) -> tuple[bool, Workload, Workload]:
+    """Whether it runs a trace, and the operations of a variant in its small and its full size."""
+    scenario, variant = request.param
+    small, full = (scenario.build(scenario.parameters(size, variant, None)) for size in ("small", "full"))
+    return scenario.traced, small, full
+
+
+def test_a_scenario_stays_inside_its_guest(both_sizes: tuple[bool, Workload, Workload]) -> None:
+    """Operations name actors and gfns that the world has, in both sizes."""
+    for work in both_sizes[1:]:
+        assert (work.operations["count"] >= 1).all()
+        assert work.operations["gfn"].min() >= 0
+        assert (work.operations["gfn"] + work.operations["count"]).max() <= work.gfns
+        assert work.operations["actor"].max() < work.vcpus + work.host_actors
+
+
+def test_the_full_size_has_more_operations(both_sizes: tuple[bool, Workload, Workload]) -> None:
+    """More than the small size; a trace that is shorter than both sizes has as many."""
+    traced, small, full = both_sizes
+    more = len(full.operations) - len(small.operations)
+    assert more > 0 or (traced and more == 0)
 
 
 def test_the_punch_order_is_the_only_difference_of_bounce_buffer_variants() -> None:
