@@ -22,19 +22,29 @@ class Answer:
     cause: str = ""
 
 
+@dataclass(frozen=True)
+class Task:
+    """A line to ask, and how many lines of answer come."""
+
+    key: Hashable
+    line: str
+    patience_seconds: float
+    lines: int = 1
+
+
 @dataclass
 class Crew:
     """Processes of one command. One that ends, or takes too long, is started anew: only its question is lost."""
 
     command: Sequence[str]
     answers: "queue.Queue[Answer]"
-    _asked: "queue.Queue[tuple[Hashable, str, float] | None]" = field(default_factory=queue.Queue)
+    _asked: "queue.Queue[Task | None]" = field(default_factory=queue.Queue)
     _running: list["subprocess.Popen[str]"] = field(default_factory=list)
     _ended: bool = False
 
-    def ask(self, key: Hashable, line: str, patience_seconds: float) -> None:
-        """Ask; the answer comes with the key. A process that is silent for longer than the patience is ended."""
-        self._asked.put((key, line, patience_seconds))
+    def ask(self, key: Hashable, line: str, patience_seconds: float, lines: int = 1) -> None:
+        """Ask; each line of the answer comes with the key. A process that takes longer than the patience is ended."""
+        self._asked.put(Task(key, line, patience_seconds, lines))
 
     def work(self) -> None:
         """What each thread does."""
@@ -49,14 +59,28 @@ class Crew:
         with child.running(self.command, asked=True) as process:
             self._running.append(process.process)
             while task is not None:
-                key, line, patience_seconds = task
-                answer = _line(process, line, patience_seconds)
-                if not answer:
-                    self.answers.put(Answer(key, "", process.cause_of_end()))
+                if not self._answered(process, task):
+                    self.answers.put(Answer(task.key, "", process.cause_of_end()))
                     return True
-                self.answers.put(Answer(key, answer))
                 task = self._asked.get()
         return False
+
+    def _answered(self, process: child.Child, task: Task) -> bool:
+        """Ask, and pass on each line as it comes. False: the process ended before the last one."""
+        watch = threading.Timer(task.patience_seconds, process.process.kill)
+        watch.start()
+        try:
+            process.ask(task.line)
+            for _ in range(task.lines):
+                line = process.output.readline()
+                if not line.endswith("\n"):
+                    return False
+                self.answers.put(Answer(task.key, line))
+            return True
+        except BrokenPipeError:
+            return False
+        finally:
+            watch.cancel()
 
     def dismiss(self) -> None:
         """Let one thread end."""
@@ -68,19 +92,6 @@ class Crew:
         for process in self._running:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-
-
-def _line(process: child.Child, line: str, patience_seconds: float) -> str:
-    """The answer to a line; "" if the process ended."""
-    watch = threading.Timer(patience_seconds, process.process.kill)
-    watch.start()
-    try:
-        process.ask(line)
-        return process.output.readline()
-    except BrokenPipeError:
-        return ""
-    finally:
-        watch.cancel()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A process that tries mutants: reads a question a line, answers with a line.
+"""A process that tries mutants: reads a question a line, answers with a line, or a line for each edit.
 
 Compiled steps check no bounds, and a mutant may use an index that is none: then this process ends, and only this
 mutant is lost. With `--interpreted` all bounds are checked.
@@ -8,10 +8,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gmembench.benchmarks import child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -55,16 +59,17 @@ def answer_all(words: argparse.Namespace) -> None:
     for line in sys.stdin:
         question = msgspec.json.decode(line, type=Question)
         if question.do == "base":
-            answer: object = lab.base(msgspec.json.decode(question.first, type=Source))
+            answers: Iterable[object] = [lab.base(msgspec.json.decode(question.first, type=Source))]
         elif question.do == "try":
-            answer = lab.run(msgspec.json.decode(question.first, type=Order))
+            answers = [lab.run(msgspec.json.decode(question.first, type=Order))]
         elif question.do == "try all":
-            answer = lab.run_all(msgspec.json.decode(question.first, type=Orders))
+            answers = lab.run_all(msgspec.json.decode(question.first, type=Orders))
         else:
             order = msgspec.json.decode(question.first, type=Order)
-            answer = lab.show(order, msgspec.json.decode(question.second, type=Trial))
-        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
-        sys.stdout.flush()
+            answers = [lab.show(order, msgspec.json.decode(question.second, type=Trial))]
+        for answer in answers:
+            sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

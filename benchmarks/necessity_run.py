@@ -139,6 +139,19 @@ class Notes:
 
 
 @dataclass
+class Asked:
+    """A question about some edits, and how many of them have an answer."""
+
+    orders: tuple[Order, ...]
+    answered: int = 0
+
+    @property
+    def left(self) -> tuple[Order, ...]:
+        """The edits without an answer, the one under way first."""
+        return self.orders[self.answered :]
+
+
+@dataclass
 class Trying:
     """Edits that are being tried: asks the processes, and notes what they answer."""
 
@@ -147,12 +160,12 @@ class Trying:
     checkers: Crew
     answers: "queue.Queue[Answer]"
     done: int = 0
-    _asked: dict[Hashable, tuple[Order, ...]] = field(default_factory=dict)
+    _asked: dict[Hashable, Asked] = field(default_factory=dict)
     _showing: dict[Hashable, Tried] = field(default_factory=dict)
 
     @property
     def waiting(self) -> int:
-        """Questions without an answer."""
+        """Questions that are not answered to the end."""
         return len(self._asked)
 
     def ask(self, orders: Sequence[Order]) -> None:
@@ -164,43 +177,44 @@ class Trying:
         if not left:
             return
         key = left[0].edit
-        self._asked[key] = left
+        self._asked[key] = Asked(left)
         if left[0].shrinks:
             self.crew.ask(key, _question("try", left[0]), PATIENCE_SECONDS)
         else:
             program = key.partition(" ")[2].partition(".")[0]
-            self.crew.ask(key, _question("try all", Orders(program, left)), PATIENCE_SECONDS * len(left))
+            self.crew.ask(key, _question("try all", Orders(program, left)), PATIENCE_SECONDS * len(left), len(left))
 
     def take(self, deadline: float) -> None:
-        """Take an answer, if one comes before the deadline."""
+        """Take an answer, if one comes before the deadline. The first is waited for: each run gets on."""
         try:
-            patience = deadline - time.monotonic()
+            patience = deadline - time.monotonic() if self.done else float("inf")
             answer = self.answers.get(timeout=None if patience == float("inf") else max(patience, 0))
         except queue.Empty:
             return
         if not answer.line and source_digest() != DIGEST:
             raise UserError("core/ was edited during the run", "explain", "start it again")
-        orders = self._asked.pop(answer.key)
+        asked = self._asked.pop(answer.key)
+        order = asked.left[0]
         if answer.key in self._showing:
-            self._note(orders[0].edit, _shown(self._showing.pop(answer.key), answer))
-        elif orders[0].shrinks:
-            self._one(orders, _tried(answer))
-        elif answer.line:
-            for order, tried in zip(orders, msgspec.json.decode(answer.line, type=list[Tried]), strict=True):
-                self._note(order.edit, tried)
-        elif len(orders) > 1:  # one of them ended the process: each alone says which
-            for order in orders:
+            self._note(order.edit, _shown(self._showing.pop(answer.key), answer))
+        elif order.shrinks:
+            self._one(order, _tried(answer))
+        elif answer.line or len(asked.orders) == 1:
+            self._note(order.edit, _tried(answer))
+            asked.answered += 1
+            if asked.left:
+                self._asked[answer.key] = asked
+        else:  # one of them ended the process: each alone says which
+            for order in asked.left:
                 self.ask((order,))
-        else:
-            self._note(orders[0].edit, _tried(answer))
 
-    def _one(self, orders: tuple[Order, ...], tried: Tried) -> None:
+    def _one(self, order: Order, tried: Tried) -> None:
         if tried.worst is None or not tried.worst.choices:
-            self._note(orders[0].edit, tried)
+            self._note(order.edit, tried)
             return
-        key = orders[0].edit
-        self._asked[key], self._showing[key] = orders, tried
-        self.checkers.ask(key, _question("show", orders[0], tried.worst), PATIENCE_SECONDS)
+        key = order.edit
+        self._asked[key], self._showing[key] = Asked((order,)), tried
+        self.checkers.ask(key, _question("show", order, tried.worst), PATIENCE_SECONDS)
 
     def _note(self, edit: str, tried: Tried) -> None:
         self.notes.add(edit, tried)
@@ -252,15 +266,18 @@ class Explaining:
     def _in_turn(self, notes: "Notes") -> Iterator[tuple[Order, ...]]:
         """What is left to try, in the order in which it is: what is left out first, and then the moves of each target.
 
-        Moves of one target are tried together, since most of them do what another one did.
+        Moves of one target are tried together, since most of them do what another one did. Which ones are together
+        does not depend on what was tried before.
         """
         targets = sorted(self.variations(), key=lambda item: item[0].phase)
         for _, (left_out, *_) in targets:
             if left_out.edit not in notes.tried:
                 yield (self._order(left_out),)
         for _, (_, *moved) in targets:
-            left = tuple(self._order(v) for v in moved if v.edit not in notes.tried)
-            yield from (left[at : at + TOGETHER] for at in range(0, len(left), TOGETHER))
+            for at in range(0, len(moved), TOGETHER):
+                together = [v for v in moved[at : at + TOGETHER] if v.edit not in notes.tried]
+                if together:
+                    yield tuple(self._order(v) for v in together)
 
     def _order(self, variation: Variation) -> Order:
         """The cases in which a variation changes something, the smallest first."""
@@ -281,7 +298,7 @@ class Explaining:
         trying = Trying(notes, crew, checkers, answers)
         total = sum(1 for _, found in self.variations() for v in found if v.edit not in notes.tried)
         began, left = time.monotonic(), self._in_turn(notes)
-        while time.monotonic() < deadline:
+        while not trying.done or time.monotonic() < deadline:
             while trying.waiting < workers * (1 + AHEAD) and (orders := next(left, ())):
                 trying.ask(orders)
             if trying.waiting == 0:

@@ -1,6 +1,6 @@
 """What a process does that tries mutants: bases of cases, trials of edits, and showing a failure step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,10 +91,10 @@ class Laboratory:
                 break
         return self._shrunk(order, Tried(tuple(trials)))
 
-    def run_all(self, asked: Orders) -> list[Tried]:
+    def run_all(self, asked: Orders) -> Iterator[Tried]:
         """Try edits that are much alike, one after the other."""
         series = Series(asked.program, self._cases, self._unedited)
-        return [series.run(order) for order in asked.orders]
+        return (series.run(order) for order in asked.orders)
 
     def _unedited(self, name: str, ignored: tuple[str, ...]) -> tuple[Code, Trial, np.ndarray]:
         """What the design does in a case: its code, and what was taken of it."""

@@ -11,8 +11,7 @@ from gmembench.core.drivers.prepared import NeverEnds
 from gmembench.core.drivers.stepper import EXIT, KINDS, Stepper
 from gmembench.core.errors import UserError
 from gmembench.core.intrinsics.chains import OUTCOME_BITS
-from gmembench.core.invariant import STUCK as WHEN_STUCK
-from gmembench.core.invariant import Rule
+from gmembench.core.invariant import STUCK, Rule
 from gmembench.core.judges import Panel, Violation
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.rows import OPERANDS
@@ -20,7 +19,7 @@ from gmembench.inject import locks
 from gmembench.inject.failure import Broken, Choice, Failure, new_failure
 from gmembench.inject.fields import Change, Fields, state_digest
 from gmembench.inject.reason import Event, Hindered, Story, explain
-from gmembench.inject.running import MASK, STUCK, Running
+from gmembench.inject.running import LIVE, MASK, Running
 from gmembench.inject.setting import Setting, actor_name, stepper_of
 
 
@@ -163,16 +162,16 @@ def never_begun(setting: Setting, fault: NeverEnds, panel: Panel) -> Failure:
     stuck, actors = panel.stuck(), setting.world.vcpus + setting.world.host_actors
     names = tuple(actor_name(number, setting.world.vcpus) for number in range(actors))
     reason = f"{names[fault.actor]}'s {fault.program} is prepared, runs alone and never ends: {fault.how}"
-    return new_failure(setting, Broken(stuck.invariant, WHEN_STUCK, stuck.why, -1, -1, reason, ()), names, ())
+    return new_failure(setting, Broken(stuck.invariant, STUCK, stuck.why, -1, -1, reason, ()), names, ())
 
 
 def broken_of(recorder: Recorder, violation: Violation, hindered: Sequence[Hindered] = ()) -> Broken:
     """A violation with its reason."""
-    if recorder.events or violation.when == WHEN_STUCK:
+    if recorder.events or violation.when == STUCK:
         reason, marked = explain(Story(recorder.stepper.world, violation, recorder.events, recorder.actors, hindered))
     else:
         reason, marked = f"so it is before anybody steps, after {prepared_in_words(recorder.setting)}", ()
-    actor = recorder.events[-1].actor if recorder.events and violation.when != WHEN_STUCK else -1
+    actor = recorder.events[-1].actor if recorder.events and violation.when != STUCK else -1
     return Broken(
         violation.invariant, violation.when, violation.why, _gfn_of(recorder, violation), actor, reason, marked
     )
@@ -206,7 +205,7 @@ def failure_from(recorder: Recorder, setting: Setting, paths: Sequence[Path] = (
     """
     made = tuple((choice.actor, kind_code(choice.kind)) for choice in recorder.choices)
     hindered: list[Hindered] = []
-    if recorder.stepper.violation is None or recorder.stepper.violation.invariant == STUCK:
+    if recorder.stepper.violation is None or recorder.stepper.violation.invariant == LIVE:
         running = Running(recorder.stepper)
         running.run_on()
         if not running.is_stuck():

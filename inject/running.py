@@ -16,8 +16,8 @@ MASK = (1 << OUTCOME_BITS) - 1
 MOST_STEPS = 100_000
 """No script of a small world needs as many."""
 
-STUCK = "LIVE"
-"""The invariant that is judged by letting everybody go on after the last choice."""
+LIVE = "LIVE"
+"""The invariant that says that everybody can get on: judged by letting everybody go on after the last choice."""
 
 
 class Running:
@@ -58,7 +58,7 @@ class Running:
 
     def judge_end(self, target: str) -> Choices | None:
         """If ending here breaks the target: the choices after which nobody can go on. Else None."""
-        if target != STUCK:
+        if target != LIVE:
             return None
         before = len(self.made)
         self.run_on()
@@ -68,7 +68,7 @@ class Running:
         """Whether somebody can never finish."""
         if not self.broken:
             finish(self.stepper)
-        return self.broken == STUCK
+        return self.broken == LIVE
 
     def run_on(self) -> None:
         """Let everybody go on in turns, each alone, until a whole turn changes nothing."""

@@ -17,7 +17,7 @@ from gmembench.core.world import Geometry
 from gmembench.inject.failure import Failure
 from gmembench.inject.recording import record
 from gmembench.inject.replay import with_line
-from gmembench.inject.running import STUCK, Running, starter
+from gmembench.inject.running import LIVE, Running, starter
 from gmembench.inject.schedule import Lookup
 from gmembench.inject.setting import Asked, Setting
 from gmembench.inject.shrink import Choices, Trials, cost, shrink
@@ -197,7 +197,7 @@ def smallest(
     while found is not None:
         best = found[0], shrink(starter(found[0], paths), found[1], target, budget=budget // 4).choices
         found = _less(best, target, paths)
-    found = best if best[0] != setting and target != STUCK else None
+    found = best if best[0] != setting and target != LIVE else None
     while found is not None:
         best = found
         found = _trimmed(best, target, paths)

@@ -20,12 +20,10 @@ from gmembench.core.programs import Code, Design, assemble
 from gmembench.core.rows import END, OPERANDS
 from gmembench.inject.mutants import mutated
 from gmembench.inject.question import Question, Words, ask
+from gmembench.inject.running import LIVE
 
 HOLDS, BOUND, UNSAFE, STUCK_ONLY, ILL = "holds", "bound", "unsafe", "stuck", "ill"
 """Of a trial: nothing breaks; nothing breaks up to the bound; safety breaks; only LIVE does; it leaves the model."""
-
-LIVE = "LIVE"
-"""The invariant that says that everybody can get on."""
 
 MEMORY_BYTES = 2 << 30
 

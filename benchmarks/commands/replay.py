@@ -45,7 +45,7 @@ def replay(
       gmembench replay failure.json --svg failure.svg
     """
     check_targets({"--svg": svg, "--png": png, "--output": output})
-    found = replayed(failure, paths)
+    found = replayed(failure, paths, quiet=quiet)
     if found.found is not None:
         write_pictures(found.found, svg, png, output)
     if as_json:
@@ -66,8 +66,9 @@ def check_targets(targets: dict[str, Path | None]) -> None:
         raise UserError("two options name the same file", " ".join(named), "change one")
 
 
-def replayed(failure: str, paths: tuple[Path, ...]) -> "Replay":
-    """Replay a file or a line."""
+def replayed(failure: str, paths: tuple[Path, ...], *, quiet: bool = False) -> "Replay":
+    """Replay a file or a line. If the model has to be compiled for it, that is said once the failure is read."""
+    from gmembench.benchmarks.compiling import STEPS, tell_compiling
     from gmembench.inject.failure import read_failure
     from gmembench.inject.question import setting_named
     from gmembench.inject.replay import replay as replay_failure
@@ -78,8 +79,12 @@ def replayed(failure: str, paths: tuple[Path, ...]) -> "Replay":
         return setting_named(source, design, hardware, edits, paths)
 
     if not is_line(failure) or os.path.lexists(failure):
-        return replay_failure(read_failure(Path(failure)), paths)
-    return replay_schedule(read_line(failure, named), paths, failure)
+        recorded = read_failure(Path(failure))
+        tell_compiling(STEPS, quiet=quiet)
+        return replay_failure(recorded, paths)
+    schedule = read_line(failure, named)
+    tell_compiling(STEPS, quiet=quiet)
+    return replay_schedule(schedule, paths, failure)
 
 
 def write_pictures(failure: "Failure", svg: Path | None, png: Path | None, output: Path | None) -> None:

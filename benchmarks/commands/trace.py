@@ -56,11 +56,13 @@ def show_check(file: Path, name: str, paths: tuple[Path, ...], as_json: bool, qu
     from rich.console import Console
     from rich.text import Text
 
+    from gmembench.benchmarks.compiling import COUNTING, tell_compiling
     from gmembench.benchmarks.conformance_show import conformance_view
     from gmembench.benchmarks.trace_show import read
     from gmembench.core.conformance.design_model import check_design
 
     events = read(file, quiet or as_json)
+    tell_compiling(COUNTING, quiet=quiet)
     found = check_design(events.events, designs[name], load_hardware()["none"])
     if as_json:
         options.print_json(found.to_json())

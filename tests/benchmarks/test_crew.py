@@ -13,6 +13,9 @@ for line in sys.stdin:
         os.kill(os.getpid(), signal.SIGSEGV)
     if word == "sleep":
         time.sleep(600)
+    if word == "torn":
+        print("one\\ntw", end="", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
     print(word.upper(), flush=True)
 """
 
@@ -42,6 +45,16 @@ def test_a_process_that_dies_costs_one_question() -> None:
     assert found["die"].line == ""
     assert "SIGSEGV" in found["die"].cause
     assert [found[word].line.strip() for word in ("a", "b")] == ["A", "B"]
+
+
+def test_lines_come_one_by_one() -> None:
+    """Of a process that ends in the middle of a line, those before it are answers, and then comes the cause."""
+    answers: queue.Queue[Answer] = queue.Queue()
+    with hired(COMMAND, 1, answers) as crew:
+        crew.ask("key", "torn", 60, lines=3)
+        found = [answers.get(timeout=60) for _ in range(2)]
+    assert [answer.line for answer in found] == ["one\n", ""]
+    assert "SIGSEGV" in found[1].cause
 
 
 def test_a_process_that_is_silent_is_ended() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gmembench.benchmarks import cli
+from gmembench.benchmarks import cli, compiling
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "inject"))
 
@@ -86,6 +86,19 @@ def test_a_damaged_file_is_exit_2_with_the_offset(
 def test_bad_input_is_exit_2(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No such file, no such line."""
     assert gmembench(monkeypatch, "replay", word) == 2
+
+
+def test_compiling_is_said_first(
+    failure: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, of a file and of a line, and not of one that cannot be read."""
+    monkeypatch.setattr(compiling, "must_compile", lambda kernel: kernel == compiling.STEPS)
+    line = packed_line(found("no-flush")[0].setting, found("no-flush")[1][:2])
+    for word in (str(failure), line):
+        gmembench(monkeypatch, "replay", word, "--json")
+        assert capsys.readouterr().err == f"{compiling.TEXT}\n"
+    gmembench(monkeypatch, "replay", "v1:x", "--json")
+    assert compiling.TEXT not in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten(failure: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
