@@ -43,18 +43,22 @@ def print_summary(cells: Sequence[Cell], found: Sequence[Mapping[str, Any]]) -> 
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
     for group, members in groups.items():
-        here = sorted((ran[cell.name]["steps"], cell.design) for cell in members if cell.name in ran)
-        if not here:
-            continue
-        lacking = sum(cell.reason is not None for cell in members)
-        timed = sum(bool(ran[cell.name].get("seconds_per_operation")) for cell in members if cell.name in ran)
-        counts = [str(number or "-") for number in (len(here), lacking, timed)]
-        fewest, most = (f"{steps:,} {design}" for steps, design in (here[0], here[-1]))
-        table.add_row(Text(group, overflow="fold"), *counts, Text(fewest), Text(most if len(here) > 1 else "-"))
+        if any(cell.name in ran for cell in members):
+            table.add_row(Text(group, overflow="fold"), *_group(members, ran))
     lacking = sum(cell.reason is not None for cell in cells)
     out = console()
     out.print(table)
     out.print(Text(f"{len(ran)} cells; {lacking} more are not applicable: gmembench list cells says why"))
+
+
+def _group(members: Sequence[Cell], ran: Mapping[str, Mapping[str, Any]]) -> list[str | Text]:
+    """The fields of a line for some cells: how many ran, are not applicable and were timed, and the extremes."""
+    here = sorted((ran[cell.name]["steps"], cell.design) for cell in members if cell.name in ran)
+    lacking = sum(cell.reason is not None for cell in members)
+    timed = sum(bool(ran[cell.name].get("seconds_per_operation")) for cell in members if cell.name in ran)
+    fewest, most = (Text(f"{steps:,} {design}") for steps, design in (here[0], here[-1]))
+    counts = [str(number or "-") for number in (len(here), lacking, timed)]
+    return [*counts, fewest, most if len(here) > 1 else Text("-")]
 
 
 def console() -> Console:

@@ -90,6 +90,12 @@ def note(canvas: Canvas, lane: Lane, text: str) -> None:
         canvas.text(LEFT + 4, lane.y, short, size=NOTE_SIZE, colour="muted", italic=True)
 
 
+def in_order(places: Collection[str]) -> list[str]:
+    """Places as figures sort them: those that have a colour of their own, then the others."""
+    known = [place for place in theme.PLACE_COLOURS if place in places]
+    return known + sorted(set(places) - set(known))
+
+
 def legend_rows(places: Sequence[str], width: float) -> list[list[str]]:
     """The places in as many lines as they need."""
     rows: list[list[str]] = [[]]

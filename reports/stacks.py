@@ -43,7 +43,7 @@ def by_place(results: Results, stack: Stack) -> pd.DataFrame:
     events = results.cells[stack.events].fillna(0)
     agree = hits.sum(axis=1) == results.cells[stack.steps].reindex(hits.index)
     cells = [cell for cell in results.cells.index if events[cell] > 0 and agree.get(cell, default=False)]
-    hits = hits.loc[cells, [place for place in _places(hits) if hits.loc[cells, place].sum() > 0]]
+    hits = hits.loc[cells, [place for place in lanes.in_order(set(hits.columns)) if hits.loc[cells, place].sum() > 0]]
     return hits.div(events[cells].astype("float64"), axis=0)
 
 
@@ -78,11 +78,6 @@ def numbers(results: Results, stack: Stack) -> pd.DataFrame:
     table = table.assign(**{"all places": table.sum(axis=1)})
     shown = table.map(formatting.ratio).reset_index()
     return shown.rename(columns={c: f"{c}, steps (counted)" for c in table.columns})
-
-
-def _places(hits: pd.DataFrame) -> list[str]:
-    known = [place for place in theme.PLACE_COLOURS if place in hits.columns]
-    return known + sorted(set(hits.columns) - set(known))
 
 
 def _remark(results: Results, lane: lanes.Lane, stack: Stack) -> str:

@@ -7,7 +7,7 @@ from gmembench.reports import axes, formatting, lettering
 from gmembench.reports.canvas import Canvas, Point
 from gmembench.reports.figure import Figure
 from gmembench.reports.groups import most_usual
-from gmembench.reports.loading import Results
+from gmembench.reports.loading import Results, records
 
 _WIDTH, _LEFT = 480.0, 40.0
 _PANEL_WIDTH, _PANEL_HEIGHT = 208.0, 74.0
@@ -15,6 +15,7 @@ _GAP_X, _GAP_Y = 20.0, 42.0
 _TOP = 46.0
 _PANELS_AT_MOST = 12
 _SHARED_OPACITY = 0.42
+_CURVES = {"private": "private_pages", "shared": "shared_pages", "held twice": "double_backed_pages"}
 
 
 def draw(results: Results) -> Canvas | None:
@@ -93,6 +94,26 @@ def corners(profile: pd.DataFrame) -> pd.DataFrame:
     return profile[np.concatenate(([True], bends, [True]))] if len(profile) > 2 else profile
 
 
+def numbers(results: Results) -> pd.DataFrame:
+    """Return drawn numbers as text: what each cell holds where its curves bend."""
+    profiles = {str(cell): profile for cell, profile in results.backing.groupby("cell")}
+    found = [
+        {"cell": cell, "operations done (counted)": f"{point['operation']:,}"}
+        | {f"{name}, MiB (counted)": formatting.size(point[column]) for name, column in _CURVES.items()}
+        for cell in _chosen(results)
+        for point in records(_points(profiles[cell]))
+    ]
+    return pd.DataFrame(found)
+
+
+def _points(profile: pd.DataFrame) -> pd.DataFrame:
+    """The points of a profile that stand in the table: the bends; of many every fourth part of them, and the peaks."""
+    bends = corners(profile)
+    last = len(bends) - 1
+    most = {int(bends[column].to_numpy().argmax()) for column in _CURVES.values()}
+    return bends.iloc[sorted({quarter * last // 4 for quarter in range(5)} | most)]
+
+
 def _areas(canvas: Canvas, scales: tuple[axes.Scale, axes.Scale], profile: pd.DataFrame, colour: str) -> None:
     x, y = scales
     places = [x(float(operation)) for operation in profile["operation"]]
@@ -136,8 +157,9 @@ FIGURE = Figure(
     caption=(
         "Private and shared pages stacked, in MiB, against the operations done so far. Where a page of the guest has "
         "both a private and a shared copy the second copy is striped: that memory is consumed twice until one of them "
-        f"is freed. Cells of the hardware and page size that most designs ran, at most {_PANELS_AT_MOST}."
+        f"is freed. Cells of the hardware and page size that most designs ran, at most {_PANELS_AT_MOST}. "
+        "The table of numbers has the points where the curves bend; where these are many, the peaks and a few others."
     ),
     draw=draw,
-    numbers=None,
+    numbers=numbers,
 )

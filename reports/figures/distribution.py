@@ -7,6 +7,7 @@ import pandas as pd
 
 from gmembench.reports import axes, formatting, lanes, lettering
 from gmembench.reports.canvas import Canvas, Point
+from gmembench.reports.designs import Cast
 from gmembench.reports.figure import Figure
 from gmembench.reports.groups import most_usual
 from gmembench.reports.loading import Results
@@ -19,6 +20,8 @@ _POINTS_AT_MOST = 160
 _CURVES_AT_MOST = 12
 FEW = 6
 """Of fewer processes a curve would be a stair that nobody can read."""
+DOTS_AT_MOST = 26
+"""A process. More would be one bar."""
 
 
 def draw(results: Results) -> Canvas | None:
@@ -56,16 +59,27 @@ def _dots(results: Results, cells: list[str]) -> Canvas:
     lanes.draw_labels(canvas, results, layout)
     for lane in layout.lanes:
         cast = results.cast[lane.parts["design"]]
-        processes = [own["time_ns"] for _, own in times[times["cell"] == lane.cell].groupby("process")]
+        processes = [own["time_ns"].to_numpy() for _, own in times[times["cell"] == lane.cell].groupby("process")]
         told = f"{lane.cell}: {formatting.plural(len(processes), 'process')}, each a line of dots (measured)"
         with canvas.hover(told, lane.cell):
             for y, values in zip(np.linspace(lane.y - 6, lane.y + 6, len(processes)), processes, strict=True):
-                ends = [(scale(float(end)), float(y)) for end in (values.min(), values.max())]
-                canvas.line(ends, cast.variable, opacity=0.35)
-                for value in values[: _POINTS_AT_MOST // FEW]:
-                    canvas.marker(scale(float(value)), float(y), "circle", cast.variable, size=1.6, opacity=0.6)
-                canvas.marker(scale(float(values.mean())), float(y), cast.marker, cast.variable, size=2.8)
+                _dotted(canvas, scale, float(y), values, cast)
     return canvas
+
+
+def dots(values: np.ndarray) -> np.ndarray:
+    """The values of a process that are dots: all, or evenly spaced quantiles from the least to the largest."""
+    if len(values) <= DOTS_AT_MOST:
+        return values
+    return np.asarray(np.quantile(values, np.linspace(0, 1, DOTS_AT_MOST)))
+
+
+def _dotted(canvas: Canvas, scale: axes.Scale, y: float, values: np.ndarray, cast: Cast) -> None:
+    """The line of a process, its dots, and the mean of all its values."""
+    canvas.line([(scale(float(values.min())), y), (scale(float(values.max())), y)], cast.variable, opacity=0.35)
+    for value in dots(values):
+        canvas.marker(scale(float(value)), y, "circle", cast.variable, size=1.6, opacity=0.6)
+    canvas.marker(scale(float(values.mean())), y, cast.marker, cast.variable, size=2.8)
 
 
 def numbers(results: Results) -> pd.DataFrame:
@@ -139,8 +153,8 @@ FIGURE = Figure(
         "How large a share took at most so long. The strong line counts processes by their means, which is what may be "
         "compared; the pale line counts single values, which of one process are alike. The axis does not begin at zero."
         f" With fewer than {FEW} processes a cell each value is a dot instead, each process a line of dots, and the "
-        "large marker its mean."
-        f" Cells of the most usual hardware and page size; of more than {_POINTS_AT_MOST} values, quantiles."
+        f"large marker its mean; of more than {DOTS_AT_MOST} values of a process, evenly spaced quantiles."
+        f" Cells of the most usual hardware and page size; of a curve of more than {_POINTS_AT_MOST} values, quantiles."
     ),
     draw=draw,
     numbers=numbers,

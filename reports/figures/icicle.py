@@ -32,15 +32,12 @@ class Node:
 
 def draw(results: Results) -> Canvas | None:
     """Draw an icicle a cell, all on one scale; None if no cell has a profile of rows."""
-    cells = _chosen(results)
-    trees = {cell: tree(results.rows[results.rows["cell"] == cell]) for cell in cells}
-    trees = {cell: root for cell, root in trees.items() if root.hits}
+    trees = _trees(results)
     if not trees:
         return None
     band = len(_LEVELS) * _LINE + _GAP
     places = {place for root in trees.values() for program in root.below.values() for place in program.below}
-    known = [place for place in theme.PLACE_COLOURS if place in places]
-    legend = lanes.legend_rows(known + sorted(places - set(known)), _WIDTH)
+    legend = lanes.legend_rows(lanes.in_order(places), _WIDTH)
     first = _TOP + 4 + lanes.LEGEND_LINE * len(legend)
     bottom = first + band * len(trees)
     canvas = Canvas(_WIDTH, bottom + 36)
@@ -48,15 +45,43 @@ def draw(results: Results) -> Canvas | None:
     lanes.draw_legend(canvas, legend)
     axes.x_axis(canvas, scale, first, bottom, "steps of the whole run (counted)", 7)
     for number, (cell, root) in enumerate(trees.items()):
-        top = first + band * number
-        design = str(results.cells.loc[cell, "design"])
-        cast = results.cast[design]
-        canvas.marker(10, top + _LINE * 0.6, cast.marker, cast.variable)
-        canvas.text(20, top + _LINE * 0.6, lettering.fitted(design, 11, _LEFT - 24))
-        with canvas.hover(f"{cell}: {root.hits:,} steps (counted)", cell):
-            canvas.text(20, top + _LINE * 1.6, f"{root.hits:,} steps", size=10, colour="muted")
-            _level(canvas, scale, _Where(root.hits, top, ()), root, 0.0)
+        _icicle(canvas, results, scale, cell, root, first + band * number)
     return canvas
+
+
+def _trees(results: Results) -> dict[str, Node]:
+    """The steps of each chosen cell that has some."""
+    trees = {cell: tree(results.rows[results.rows["cell"] == cell]) for cell in _chosen(results)}
+    return {cell: root for cell, root in trees.items() if root.hits}
+
+
+def _icicle(canvas: Canvas, results: Results, scale: axes.Scale, cell: str, root: Node, top: float) -> None:
+    """The name of a cell's design, and its steps beside it."""
+    design = str(results.cells.loc[cell, "design"])
+    cast = results.cast[design]
+    canvas.marker(10, top + _LINE * 0.6, cast.marker, cast.variable)
+    canvas.text(20, top + _LINE * 0.6, lettering.fitted(design, 11, _LEFT - 24))
+    with canvas.hover(f"{cell}: {root.hits:,} steps (counted)", cell):
+        canvas.text(20, top + _LINE * 1.6, f"{root.hits:,} steps", size=10, colour="muted")
+        _level(canvas, scale, _Where(root.hits, top, ()), root, 0.0)
+
+
+def numbers(results: Results) -> pd.DataFrame:
+    """Return the drawn numbers as text: the steps of each cell and program, by place and in all."""
+    trees = _trees(results)
+    programs = [(cell, program) for cell, root in trees.items() for program in _ordered(root)]
+    places = lanes.in_order({place for _, program in programs for place in program.below})
+    found = [
+        {"cell": cell, "program": program.name}
+        | {f"{place}, steps (counted)": _hits(program.below.get(place)) for place in places}
+        | {"all places, steps (counted)": _hits(program)}
+        for cell, program in programs
+    ]
+    return pd.DataFrame(found)
+
+
+def _hits(node: Node | None) -> str:
+    return f"{node.hits:,}" if node else "0"
 
 
 def tree(rows: pd.DataFrame) -> Node:
@@ -86,10 +111,15 @@ class _Where:
     above: tuple[str, ...]
 
 
+def _ordered(node: Node) -> list[Node]:
+    """What is below a node, the largest first."""
+    return sorted(node.below.values(), key=lambda child: (-child.hits, child.name))
+
+
 def _level(canvas: Canvas, scale: axes.Scale, where: _Where, node: Node, start: float) -> None:
     """Draw what is below a node, the largest first; what is too narrow to be seen is drawn as one."""
     small = 0
-    for child in sorted(node.below.values(), key=lambda child: (-child.hits, child.name)):
+    for child in _ordered(node):
         if scale(child.hits) - scale(0) < _SMALLEST:
             small += child.hits
             continue
@@ -137,5 +167,5 @@ FIGURE = Figure(
         f"Cells of the hardware and page size that most designs ran, at most {_DESIGNS_AT_MOST}."
     ),
     draw=draw,
-    numbers=None,
+    numbers=numbers,
 )

@@ -27,27 +27,17 @@ def draw(results: Results) -> Canvas | None:
     designs = [design for design in results.designs if design in some]
     top = 26 + max(min(lettering.width(design, 10.5), _NAME) for design in designs) * 0.68
     lines = _lines(rows)
-    right = _LEFT + _COLUMN * len(designs)
-    over = max(
-        lettering.width(design, 10.5) * 0.78 - _COLUMN * (len(designs) - n - 0.5) for n, design in enumerate(designs)
-    )
-    canvas = Canvas(right + max(over, 0) + 8, top + _LINE * (len(lines) + 1) + 10)
+    canvas = Canvas(_right(designs) + _over(designs) + 8, top + _LINE * (len(lines) + 1) + 10)
     _heads(canvas, results, designs, top)
-    largest = int(counts.max())
     cells = dict(zip(rows["design"][::-1], rows["cell"][::-1], strict=True))
     first = {design: cells[design] for design in designs}
     for number, (place, nature) in enumerate(lines):
         y = top + _LINE * (number + 0.5)
         if nature is None:
-            canvas.line([(4, y + 8), (right, y + 8)], "rule")
+            canvas.line([(4, y + 8), (_right(designs), y + 8)], "rule")
             canvas.text(4, y, place, size=11, bold=True)
-            continue
-        canvas.text(14, y, nature, size=11)
-        for column, design in enumerate(designs):
-            count = int(counts.get((place, nature, design), 0))
-            x = _LEFT + _COLUMN * column
-            with canvas.hover(f"{design}: {count} touchpoints, {place}, {nature} (counted)", first[design]):
-                _field(canvas, results.cast[design].variable, x, y, count, largest)
+        else:
+            _line(canvas, results, counts, first, (place, nature), y)
     _totals(canvas, rows, first, top + _LINE * (len(lines) + 0.6))
     return canvas
 
@@ -67,6 +57,30 @@ def _heads(canvas: Canvas, results: Results, designs: list[str], top: float) -> 
         cast = results.cast[design]
         canvas.marker(x - 2, top - 8, cast.marker, cast.variable)
         canvas.text(x + 2, top - 20, lettering.fitted(design, 10.5, _NAME), size=10.5, angle=_TURN)
+
+
+def _right(designs: list[str]) -> float:
+    """Where the last column ends."""
+    return _LEFT + _COLUMN * len(designs)
+
+
+def _over(designs: list[str]) -> float:
+    """How far the turned names of the designs reach beyond the last column."""
+    ends = [lettering.width(design, 10.5) * 0.78 + _COLUMN * (n + 0.5) for n, design in enumerate(designs)]
+    return max(max(ends) - _COLUMN * len(designs), 0)
+
+
+def _line(
+    canvas: Canvas, results: Results, counts: pd.Series, first: Mapping[str, str], key: tuple[str, str], y: float
+) -> None:
+    """The fields of a place and nature. `first`: each design and its first cell, in the order of the columns."""
+    place, nature = key
+    canvas.text(14, y, nature, size=11)
+    for column, (design, cell) in enumerate(first.items()):
+        count = int(counts.get((place, nature, design), 0))
+        with canvas.hover(f"{design}: {count} touchpoints, {place}, {nature} (counted)", cell):
+            x = _LEFT + _COLUMN * column
+            _field(canvas, results.cast[design].variable, x, y, count, int(counts.max()))
 
 
 def _field(canvas: Canvas, colour: str, x: float, y: float, count: int, largest: int) -> None:

@@ -11,11 +11,13 @@ from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
-from gmembench.reports import axes, designs, lanes, raster, rendering, theme
+from gmembench.reports import axes, designs, formatting, lanes, raster, rendering, theme
 from gmembench.reports.canvas import MARKERS, Canvas, Text, element, svg
 from gmembench.reports.figure import find_figures
+from gmembench.reports.figures import backing, distribution, icicle
 from gmembench.reports.loading import Results, load_results
 from gmembench.reports.stacks import by_place
 
@@ -134,6 +136,39 @@ def test_marks_tell_their_cell(result_file: ResultFile) -> None:
             told = {int(number) for number in re.findall(r'data-c="(\d+)"', element(canvas, "f", "l", numbers))}
             assert told
             assert told <= {numbers[str(cell)] for cell in part.cells.index}
+
+
+def test_the_table_of_the_icicle_holds_all_steps(result_file: ResultFile) -> None:
+    """The steps of a cell by program and place add up to those of its rows."""
+    results = load_results([result_file()])
+    for part in parts("icicle", results):
+        table = icicle.numbers(part)
+        numbers = table.set_index(["cell", "program"]).map(lambda text: int(text.replace(",", "")))
+        hits = part.rows.groupby("cell")["hits"].sum()
+        for cell, found in numbers.groupby("cell").sum().iterrows():
+            assert found.iloc[:-1].sum() == found.iloc[-1] == hits[cell] > 0
+
+
+def test_the_table_of_memory_has_the_peaks_and_the_end(result_file: ResultFile) -> None:
+    """Each cell begins and ends as its profile does, and what is the most of each kind is in it."""
+    results = load_results([result_file()])
+    for part in parts("backing", results):
+        table = backing.numbers(part)
+        for cell, found in table.groupby("cell"):
+            profile = part.backing[part.backing["cell"] == cell]
+            done = [int(text.replace(",", "")) for text in found.iloc[:, 1]]
+            assert [done[0], done[-1]] == [profile["operation"].iloc[0], profile["operation"].iloc[-1]]
+            for place, kind in enumerate(("private", "shared", "double_backed"), 2):
+                assert formatting.size(profile[f"{kind}_pages"].max()) in set(found.iloc[:, place])
+
+
+def test_dots_span_all_values_of_a_process() -> None:
+    """Few values are all dots; of many the least, the largest and what lies between, whatever their order."""
+    few, many = np.arange(26.0), np.random.default_rng(1).permutation(1001)
+    assert distribution.dots(few) is few
+    found = distribution.dots(many)
+    assert len(found) == distribution.DOTS_AT_MOST
+    assert found.tolist() == pytest.approx(np.linspace(0, 1000, distribution.DOTS_AT_MOST).tolist())
 
 
 def test_ten_designs_can_be_told_apart_without_colours() -> None:
