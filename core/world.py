@@ -3,7 +3,7 @@
 The dtypes below are the data dictionary. A snapshot is a copy of the buffer, and every distance in
 the header is relative to the header itself, so a copy works wherever it lies. Large worlds keep 20
 bytes a gfn in `FRAME`, 6 a file page in `CACHE` and 19 a page in `PAGE`: 39 bytes a gfn with one
-backing, 64 with two; 9 more in `SEPT` where the hardware has a table of its own.
+backing, 64 with two; 7 more in `SEPT` where the hardware has a table of its own.
 """
 
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ SEPT = np.dtype(
     [
         ("pfn", "u4"),
         ("state", "u1"),  # SEPT_*
-        ("epoch", "u4"),  # TD epoch in which it was blocked, modulo 2^32
+        ("epoch", "u2"),  # TD epoch in which it was blocked, modulo 65,536
     ]
 )
 """The secure EPT entry of a gfn, which only the TDX module writes; spte[1] of the frame mirrors it."""

@@ -4,9 +4,9 @@ from gmembench.core.jit import part
 from gmembench.core.views import Record
 from gmembench.core.world import CONTENT_JUNK, IN_GUEST, PG_KEY_DIRTY, SEPT_FREE, actor, page, sept
 
-EPOCHS = 1 << 32
-"""`SEPT.epoch` is kept modulo this. A migration of a 2M region does 512 TRACKs: modulo 256, its first entry looked as
-if none had been done, and a fault waited for it for ever."""
+EPOCHS = 1 << 16
+"""`SEPT.epoch` is kept modulo this. A migration of 2M in pages of 4K does 512 TRACKs: modulo 256, its first entry
+looked as if none had been done, and a fault waited for it for ever. Four bytes would pass 72 bytes a gfn."""
 
 
 @part
