@@ -10,6 +10,7 @@ import numpy as np
 from gmembench.core.drivers.instance import EXIT, IDLE, STEP, YIELD
 from gmembench.core.drivers.moves import CHOICE_SHIFT, EXIT_BIT, LEFT, MAY_EXIT, MAY_YIELD, YIELD_BIT
 from gmembench.core.drivers.prepared import Prepared
+from gmembench.core.drivers.sequential import OUTCOME_MASK
 from gmembench.core.footprints import footprints_in
 from gmembench.core.footprints.kinds import SELF
 from gmembench.core.intrinsics.blocks import lowest_bit
@@ -17,6 +18,7 @@ from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.intrinsics.items import item
 from gmembench.core.jit import inlined_part
 from gmembench.core.liveness import OTHERS
+from gmembench.core.locations import EXIT_WRITES
 from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.views import Record
 from gmembench.core.world import IN_GUEST, actor
@@ -28,12 +30,10 @@ MENU_BITS = 1 << MENU_SHIFT
 KINDS_MASK = MENU_BITS - 1
 MENU_MASK = (1 << MENU_BITS) - 1
 
-OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
-
 SAME, OWN, ALL = range(3)
 """What a step changes of the menu: nothing, what its own actor can do, or what others can, too."""
 
-LEAVING = ("mode", "kicked")
+LEAVING = tuple(name.removeprefix(f"{OTHERS}.") for name in EXIT_WRITES)
 """Registers that say whether a vCPU can leave the guest."""
 
 

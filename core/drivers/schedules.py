@@ -8,7 +8,6 @@ import numpy as np
 
 from gmembench.core.drivers.instance import IDLE
 from gmembench.core.drivers.menus import (
-    OUTCOME_MASK,
     SAME,
     changed_menu,
     choice_of,
@@ -28,6 +27,7 @@ from gmembench.core.drivers.moves import (
     settle_counts,
 )
 from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new
+from gmembench.core.drivers.sequential import OUTCOME_MASK
 from gmembench.core.drivers.watching import some_unseen, watch
 from gmembench.core.intrinsics.blocks import copy_words, count_ones
 from gmembench.core.intrinsics.chains import OUTCOME_BITS

@@ -30,6 +30,7 @@ from gmembench.core.drivers.moves import (
     settle,
 )
 from gmembench.core.drivers.prepared import Prepared
+from gmembench.core.drivers.sequential import OUTCOME_MASK
 from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.invariant import WHENS
 from gmembench.core.jit import kernel
@@ -53,8 +54,6 @@ from gmembench.core.world import SMALL, World, actor, small_head
 
 KINDS = ("step", "yield", "exit", "event")
 """Names of the kinds of options: all that are FORCE or more are events."""
-
-OUTCOME_MASK = (1 << OUTCOME_BITS) - 1
 
 __all__ = ["EXIT", "FORCE", "KINDS", "STEP", "YIELD", "Stepper", "Taken"]
 

@@ -20,7 +20,8 @@ from gmembench.core.drivers.menus import (
     whole_menu,
 )
 from gmembench.core.drivers.moves import LEFT
-from gmembench.core.drivers.stepper import OUTCOME_MASK, Stepper
+from gmembench.core.drivers.sequential import OUTCOME_MASK
+from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.intrinsics.blocks import count_ones
 from gmembench.core.jit import kernel
 from gmembench.core.outcomes import BLOCKED

@@ -20,7 +20,8 @@ from gmembench.core.drivers.instance import EXIT, IDLE, STEP, Force, Instance, S
 from gmembench.core.drivers.moves import CHOICE_SHIFT, WAITED
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.sampling import CAPPED_JUDGED, NOBODY_STEPS, Sampler, Sampling, back_edges, mixed, sample
-from gmembench.core.drivers.stepper import OUTCOME_MASK, Stepper, _do_move, _list_moves
+from gmembench.core.drivers.sequential import OUTCOME_MASK
+from gmembench.core.drivers.stepper import Stepper, _do_move, _list_moves
 from gmembench.core.errors import UserError
 from gmembench.core.jit import INTERPRETED, kernel
 from gmembench.core.judges import SHIPPED, Panel
