@@ -6,10 +6,7 @@ returns its code. With `--json` standard output holds one JSON value, everything
 error. Modules are imported inside the commands that need them: `--help` must not wait for Numba.
 """
 
-import signal
 import sys
-from types import FrameType
-from typing import NoReturn
 
 import click
 
@@ -18,8 +15,6 @@ from gmembench.benchmarks.commands import cache, compare, explain, explore, hist
 from gmembench.core.errors import UserError
 
 BAD_INPUT = 2
-INTERRUPTED = 130
-TERMINATED = 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
@@ -63,25 +58,13 @@ def usage_line(error: click.ClickException) -> str:
     return f"{where}: {error.format_message().rstrip('.')}; see {where} --help"
 
 
-def end_on_signal(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends like Ctrl-C: by an exception, so that children are killed on the way out."""
-    raise SystemExit(TERMINATED)
-
-
 def invoke() -> int:
-    """Run the command that the arguments name; return the exit code."""
+    """Run the command that the arguments name; return the exit code. Raises KeyboardInterrupt."""
     try:
         return int(command_line.main(prog_name="gmembench", standalone_mode=False) or 0)
-    except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except click.ClickException as error:
         return complain(usage_line(error))
     except UserError as error:
         return complain(str(error))
-
-
-def main() -> NoReturn:
-    """Entry point of the console script and of `python -m gmembench`."""
-    signal.signal(signal.SIGTERM, end_on_signal)
-    sys.exit(invoke())

@@ -90,7 +90,7 @@ def answered(timer):
     return answer(timer)
 timing.Timer.answer = answered
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from gmembench.benchmarks.cli import main
+from gmembench.__main__ import main
 main()
 """
 
