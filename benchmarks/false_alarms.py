@@ -97,7 +97,7 @@ def told(name: str, found: Sequence[Judged], plant: tuple[str, float] | None) ->
 
 
 def _is_planted(cell: str, plant: tuple[str, float] | None) -> bool:
-    return plant is not None and f"/{plant[0]}/" in cell
+    return plant is not None and f"/{plant[0]}/" in cell  # the row over its cells is */DESIGN/*
 
 
 def report(runs: Sequence[Run], rules: Rules, plant: tuple[str, float] | None) -> str:

@@ -35,7 +35,8 @@ class CellVerdict:
 class Comparison:
     """All verdicts, worst first, and `notes`: what a reader must know before them.
 
-    groups: verdicts over the designs that were timed together, by the median of each process.
+    groups: verdicts over the designs that were timed together, by the median of each process, and over all cells of
+    each design.
     """
 
     base: tuple[str, ...]
@@ -86,9 +87,9 @@ def compare(
     for run in base:
         _check_configuration(run, new)
     pool, notes = _same_machine(base, new, any_machine) if times else ([], [])
-    samples, groups = interleaved_samples(pool, new)
-    samples = {**_samples(pool, new), **samples}
-    measured = compare_measured({**samples, **groups}, rules)
+    interleaved = interleaved_samples(pool, new)
+    samples = {**_samples(pool, new), **interleaved.cells}
+    measured = compare_measured([{**samples, **interleaved.groups}, interleaved.designs], rules)
     newest: dict[str, Numbers] = {name: numbers for run in base for name, numbers in run.cells.items()}
     names = [*newest, *(name for name in new.cells if name not in newest)] if base else []
     found = [_verdict(name, newest.get(name), new, measured.get(name), rules) for name in names]
@@ -97,13 +98,16 @@ def compare(
     if times and base and not samples and any(cell.means_s for cell in new.cells.values()) and not notes:
         notes.append("No time was compared: no cell was timed in the base too.")
     paths = tuple(str(run.path) for run in base)
-    together = [_together(name, measured[name]) for name in groups]
+    together = [
+        *(_together(name, measured[name], "all designs together") for name in interleaved.groups),
+        *(_together(name, measured[name], "all its cells together") for name in interleaved.designs),
+    ]
     return Comparison(paths, str(new.path), rules, tuple(found), tuple(notes), tuple(together))
 
 
-def _together(name: str, measured: Measured) -> CellVerdict:
-    reason = "" if measured.verdict == "unsure" else "all designs together"
-    return CellVerdict(name, measured.verdict, None, measured, reason or measured.reason, measured.verdict == "slower")
+def _together(name: str, measured: Measured, what: str) -> CellVerdict:
+    reason = measured.reason if measured.verdict == "unsure" else what
+    return CellVerdict(name, measured.verdict, None, measured, reason, measured.verdict == "slower")
 
 
 def _warnings(new: Run, times: bool) -> list[str]:

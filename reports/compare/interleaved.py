@@ -1,11 +1,13 @@
 """Times of designs that were timed interleaved, in the same processes: each beside the others.
 
-What slows a process down slows all designs in it, so a design is compared by its distance to the median of
-its process. On a machine with much else to do that was four times less noisy than its time alone. What slows
-all designs of a group is in the median itself, which is compared too.
+What slows a process down slows all designs in it. How much is the median over designs of how far each is from its
+usual time; a design is compared after that of the others is taken off. On a machine with much else to do that was four
+times less noisy than its time alone. What slows all designs of a group is in the median itself, which is compared too;
+and so is what a design's cells have in common, which shows through their noise what no cell shows alone.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,30 +18,63 @@ from gmembench.reports.statistics import Floats
 CELLS_AT_LEAST = 4
 """Designs in a group, so that one that became slower does not move the median by much."""
 
+GROUPS_AT_LEAST = 4
+"""Cells of a design, so that one that became slower does not move what they have in common by much."""
+
 Group = Mapping[str, Numbers]
 
 
-def interleaved_samples(pool: Sequence[Run], new: Run) -> tuple[dict[str, Sample], dict[str, Sample]]:
-    """The samples of cells beside the others of their group, and of the medians of groups."""
-    cells: dict[str, Sample] = {}
-    groups: dict[str, Sample] = {}
+@dataclass(frozen=True)
+class Interleaved:
+    """Samples of cells beside the others of their group, of the medians of groups, and of all cells of a design."""
+
+    cells: dict[str, Sample] = field(default_factory=dict)
+    groups: dict[str, Sample] = field(default_factory=dict)
+    designs: dict[str, Sample] = field(default_factory=dict)
+
+
+def interleaved_samples(pool: Sequence[Run], new: Run) -> Interleaved:
+    """The samples of what both the pool and the new run have timed in processes that cells shared."""
+    found = Interleaved()
+    cells_of: dict[str, list[Sample]] = {}
     bases = [_groups(run) for run in pool]
     for name, group in _groups(new).items():
         olds = [base[name] for base in bases if name in base]
         common = [cell for cell in group if all(_alike(old.get(cell), group[cell]) for old in olds)]
         if not olds or len(common) < CELLS_AT_LEAST:
             continue
-        tables = [_table(old, common) for old in olds]
-        now = _table(group, common)
-        if not all(len(table) for table in [*tables, now]):
+        tables = [_table(one, common) for one in (*olds, group)]
+        if not all(map(len, tables)):
             continue
-        medians = [np.median(table, axis=1) for table in tables]
-        median = np.median(now, axis=1)
+        usual = np.concatenate(tables).mean(axis=0)
+        *runs, now = (table - usual for table in tables)
         for at, cell in enumerate(common):
-            runs = tuple(table[:, at] - middle for table, middle in zip(tables, medians, strict=True))
-            cells[cell] = Sample(runs, now[:, at] - median, len(common))
-        groups[name] = Sample(tuple(medians), median)
-    return cells, groups
+            found.cells[cell] = Sample(tuple(_beside(run, at) for run in runs), _beside(now, at), len(common))
+            if len(olds) == len(pool):
+                cells_of.setdefault(group[cell].facts["design"], []).append(found.cells[cell])
+        found.groups[name] = Sample(tuple(np.median(run, axis=1) for run in runs), np.median(now, axis=1))
+    for design, samples in cells_of.items():
+        if len(samples) >= GROUPS_AT_LEAST:
+            found.designs[f"*/{design}/*"] = _in_common(samples)
+    return found
+
+
+def _beside(table: Floats, at: int) -> Floats:
+    """A column beside the median of the others: its own change must not hide in what it is compared with."""
+    return table[:, at] - np.median(np.delete(table, at, axis=1), axis=1)
+
+
+def _in_common(samples: Sequence[Sample]) -> Sample:
+    """What all cells of a design have in common: the median over its cells, of first processes, of second ones, ..."""
+    runs = zip(*(sample.runs for sample in samples), strict=True)
+    beside = min(sample.beside for sample in samples)
+    return Sample(tuple(map(_medians, runs)), _medians([sample.new for sample in samples]), beside)
+
+
+def _medians(groups: Sequence[Floats]) -> Floats:
+    """The median over groups of their first values, of their second ones, and so on."""
+    most = max(map(len, groups))
+    return np.array([np.median([values[at] for values in groups if at < len(values)]) for at in range(most)])
 
 
 def _groups(run: Run) -> dict[str, dict[str, Numbers]]:

@@ -265,7 +265,7 @@ def interleaved_run(chance: random.Random, cells: Sequence[str], slower: dict[st
         run,
         cells={
             name: replace(
-                cell, group="boot/none/4K", processes=tuple(range(8)),
+                cell, facts={"design": name.split("/")[1]}, group="boot/none/4K", processes=tuple(range(8)),
                 means_s=tuple(luck * mean for luck, mean in zip(lucks, cell.means_s, strict=True)),
             )
             for name, cell in run.cells.items()
@@ -283,6 +283,60 @@ def test_designs_of_the_same_processes_are_compared_beside_each_other() -> None:
     assert found.findings[0].measured.beside == 8
     alone = {name: replace(cell, group="", processes=()) for name, cell in new.cells.items()}
     assert compare([base], replace(new, cells=alone), Rules()).passed
+
+
+def loud_run(chance: random.Random, scenarios: int, slower: Callable[[int, int], float]) -> Run:
+    """A run of 8 designs in some scenarios, 8 processes each, in which each cell of each process has a luck of 10 %.
+
+    `slower`: factor of a scenario and a design, both by number.
+    """
+    cells = {
+        f"s{scenario}/d{design}/none/4K": Numbers(
+            {"design": f"d{design}"},
+            {"steps": 100},
+            tuple(1e-7 * slower(scenario, design) * chance.lognormvariate(0, 0.1) for _ in range(8)),
+            False,
+            group=f"s{scenario}/none/4K",
+            processes=tuple(range(8)),
+        )
+        for scenario in range(scenarios)
+        for design in range(8)
+    }
+    return a_run(cells)
+
+
+def times_told(chance: random.Random, slower: Callable[[int, int], float], scenarios: int = 40) -> list[str]:
+    """What is slower in a loud run beside one of the same code as before."""
+    base = loud_run(chance, scenarios, lambda scenario, design: 1.0 + design)
+    new = loud_run(chance, scenarios, lambda scenario, design: (1.0 + design) * slower(scenario, design))
+    return [cell.cell for cell in compare([base], new, Rules()).findings]
+
+
+def test_a_design_that_is_slower_everywhere_is_told_where_no_cell_can_tell() -> None:
+    """5 % in all cells of a design, where a cell has a luck of 10 %: its row says so, and no other does."""
+    assert times_told(random.Random(15), lambda scenario, design: 1.05 if design == 3 else 1.0) == ["*/d3/*"]
+
+
+def test_designs_of_equal_runs_are_not_told_apart() -> None:
+    """The rows of designs join the false discoveries that are controlled: none in twenty pairs of equal loud runs."""
+    assert [times_told(random.Random(seed), lambda scenario, design: 1.0, 12) for seed in range(20)] == [[]] * 20
+
+
+def test_one_slow_cell_is_not_told_of_its_design() -> None:
+    """A cell four times slower is a finding; what its design's cells have in common has not moved."""
+    slower = times_told(random.Random(16), lambda scenario, design: 4.0 if (scenario, design) == (2, 3) else 1.0, 12)
+    assert slower == ["s2/d3/none/4K"]
+
+
+def test_a_process_that_is_missing_moves_no_design() -> None:
+    """Cells in which fewer processes finished than in others are no change of their designs."""
+    chance = random.Random(17)
+    base, new = (loud_run(chance, 40, lambda scenario, design: 1.0 + scenario * design) for _ in range(2))
+    fewer = {
+        name: replace(cell, processes=cell.processes[:5], means_s=cell.means_s[:5]) if name.startswith("s1") else cell
+        for name, cell in new.cells.items()
+    }
+    assert compare([base], replace(new, cells=fewer), Rules()).passed
 
 
 def test_what_slows_all_designs_is_told_of_their_group() -> None:
