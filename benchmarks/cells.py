@@ -18,7 +18,7 @@ PAGE_SIZES = {"4K": 0, "2M": 9, "1G": 18}
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. `size` is "small" or "full"; `reason` says why it is not applicable, None if it is."""
+    """One cell. `size` is "small", "medium" or "full"; `reason` says why it is not applicable, None if it is."""
 
     scenario: str
     design: str

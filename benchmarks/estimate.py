@@ -61,7 +61,12 @@ def _larger(cell: Cell, settings: axes.Settings) -> float:
 
 
 def _gfns(cell: Cell) -> int:
-    return 1 << (20 if cell.size == "full" else 13)
+    return 1 << {"small": 13, "medium": 17, "full": 20}[cell.size]
+
+
+def _operations(known: matrix.Estimate, cell: Cell) -> float:
+    """Millions of operations of a pass: about as many times fewer than in the full size as there are steps."""
+    return known.operations * float(getattr(known, cell.size)) / known.full
 
 
 def bytes_of(cell: Cell) -> int:
@@ -69,7 +74,7 @@ def bytes_of(cell: Cell) -> int:
     known = matrix.shipped().estimate
     name, variant, settings = axes.split(cell.scenario)
     found = known.get(f"{name}:{variant}") or known.get(name)
-    million = found.operations if found and cell.size == "full" else 0.1
+    million = _operations(found, cell) if found else 0.1
     larger = _larger(cell, settings)
     return int(larger * (_gfns(cell) * BYTES_A_GFN + 2e6 * million * child.BYTES_AN_OPERATION))
 
@@ -80,7 +85,7 @@ def cost(cells: Sequence[Cell], timed: Sequence[Cell], effort: Effort | None) ->
     pass_s = {cell.name: (1 + SETUP_SHARE) * NS_A_STEP * 1e-9 * steps_of(cell) for cell in cells}
     scenarios = {cell.scenario: cell for cell in cells}
     known = matrix.shipped().estimate
-    made = [known[name].operations for name in scenarios if name in known and scenarios[name].size == "full"]
+    made = [_operations(known[name], cell) for name, cell in scenarios.items() if name in known]
     seconds = START_S + (sum(pass_s.values()) + CELL_S * len(cells) + MADE_S * at_once * sum(made)) / at_once
     processes, memory = 0, max((bytes_of(cell) for cell in cells), default=0) * at_once
     needs: list[int] = []

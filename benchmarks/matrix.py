@@ -14,7 +14,7 @@ from gmembench.inject.toml_file import Source, parse, read
 
 FILE = Path(__file__).resolve().parent / "matrix.toml"
 
-SIZES = ("small", "full")
+SIZES = ("small", "medium", "full")
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -50,9 +50,10 @@ class Tier(Strict, frozen=True, kw_only=True):
 
 
 class Estimate(Strict, frozen=True, kw_only=True):
-    """Millions of steps of a pass in both sizes, and of operations in the full one."""
+    """Millions of steps of a pass in each size, and of operations in the full one."""
 
     small: float
+    medium: float
     full: float
     operations: float
 

@@ -50,8 +50,9 @@ class Workload:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario: a name, two sizes that are two values of one parameter set, and how operations are made.
+    """A scenario: a name, sizes that are values of one parameter set, and how operations are made.
 
+    `sizes`: "small" and "full", and "medium" if a pass of the full size takes more than some tenths of a second.
     `needs`: programs without which the scenario means nothing for a design. `shared_memory`: it touches
     memory that is shared under every design, so the page size of the shared side matters; a parameter of that
     name (0 or 1) says it for a variant. `variants`:
@@ -86,7 +87,7 @@ class Scenario:
 
     def parameters(self, size: str, variant: str, trace: Path | None) -> dict[str, int | str]:
         """The parameters of a size and variant; `trace` is added for a scenario that takes one."""
-        chosen = {**self.sizes[size], **self.variants.get(variant, {})}
+        chosen = {**self.sizes.get(size, self.sizes["full"]), **self.variants.get(variant, {})}
         if self.traced and trace is not None:
             chosen["trace"] = str(trace)
         return chosen

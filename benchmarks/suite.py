@@ -11,7 +11,7 @@ Of the run, the same in every benchmark:
 - `gmembench.schema`: SCHEMA. `.version`, `.digest`: of the package, and of the sources of `core/`.
 - `gmembench.commit`: commit of the checkout that it ran from, with `+` if files were changed; not in an installed
   package.
-- `gmembench.command`, `.size` ("small", "full"), `.tier` ("quick", "all", "standard", "full").
+- `gmembench.command`, `.size` ("small", "medium", "full"), `.tier` ("quick", "all", "standard", "full").
 - `gmembench.harness`: "interleaved", "pyperf", or "counted" for a run that timed nothing.
 - `gmembench.seed`: of the order in which processes ran and of the orders of designs in them.
 - `gmembench.complete`: "yes", or "no" for a run that was interrupted: cells are missing.

@@ -47,6 +47,7 @@ SCENARIO = Scenario(
     doc=(__doc__ or "").strip(),
     sizes={
         "small": {"gfns": 1 << 13, "scan_gfns": 2048, "range_gfns": 512, "laps": 2, "vcpus": 4},
+        "medium": {"gfns": 1 << 17, "scan_gfns": 1 << 13, "range_gfns": 512, "laps": 2, "vcpus": 8},
         "full": {"gfns": 1 << 20, "scan_gfns": 1 << 16, "range_gfns": 512, "laps": 2, "vcpus": 8},
     },
     build=build,

@@ -31,6 +31,7 @@ SCENARIO = Scenario(
     doc=(__doc__ or "").strip(),
     sizes={
         "small": {"gfns": 1 << 13, "range_gfns": 512, "laps": 2, "vcpus": 2},
+        "medium": {"gfns": 1 << 17, "range_gfns": 512, "laps": 2, "vcpus": 8},
         "full": {"gfns": 1 << 20, "range_gfns": 512, "laps": 4, "vcpus": 8},
     },
     build=build,

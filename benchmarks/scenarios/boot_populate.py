@@ -21,6 +21,7 @@ SCENARIO = Scenario(
     doc=(__doc__ or "").strip(),
     sizes={
         "small": {"gfns": 1 << 16, "range_gfns": 512, "vcpus": 2},
+        "medium": {"gfns": 1 << 17, "range_gfns": 512, "vcpus": 8},
         "full": {"gfns": 1 << 20, "range_gfns": 512, "vcpus": 8},
     },
     build=build,

@@ -57,6 +57,7 @@ SCENARIO = Scenario(
     doc=(__doc__ or "").strip(),
     sizes={
         "small": {"ranges": 16, "range_gfns": 512, "laps": 2, "vcpus": 2},
+        "medium": {"ranges": 64, "range_gfns": 512, "laps": 2, "vcpus": 4},
         "full": {"ranges": 64, "range_gfns": 512, "laps": 16, "vcpus": 4},
     },
     build=build,

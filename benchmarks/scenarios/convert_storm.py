@@ -61,6 +61,7 @@ SCENARIO = Scenario(
     doc=(__doc__ or "").strip(),
     sizes={
         "small": {"gfns": 1 << 13, "range_gfns": 512, "turns": 512, "vcpus": 4},
+        "medium": {"gfns": 1 << 17, "range_gfns": 512, "turns": 1 << 12, "vcpus": 8},
         "full": {"gfns": 1 << 20, "range_gfns": 512, "turns": 1 << 16, "vcpus": 8},
     },
     build=build,

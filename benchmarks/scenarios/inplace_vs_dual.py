@@ -108,6 +108,7 @@ SCENARIO = Scenario(
     doc=(__doc__ or "").strip(),
     sizes={
         "small": {"buffers": 64, "range_gfns": 16, "laps": 2, "vcpus": 2},
+        "medium": {"buffers": 1024, "range_gfns": 64, "laps": 2, "vcpus": 8},
         "full": {"buffers": 4096, "range_gfns": 64, "laps": 4, "vcpus": 8},
     },
     build=build,

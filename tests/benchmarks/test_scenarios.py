@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gmembench.benchmarks.cells import Cell, list_cells, load_scenarios, missing_program, why_not
+from gmembench.benchmarks.matrix import SIZES
 from gmembench.benchmarks.prepared import Prepared, prepare
 from gmembench.benchmarks.scenario import Workload
 from gmembench.core.catalog import load_designs, load_hardware
@@ -223,27 +224,27 @@ VARIANTS = [(scenario, variant) for scenario in load_scenarios().values() for va
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda param: f"{param[0].name}:{param[1]}")
-def both_sizes(request: pytest.FixtureRequest) -> tuple[bool, Workload, Workload]:
-    """Whether it runs a trace, and the operations of a variant in its small and its full size."""
+def sizes(request: pytest.FixtureRequest) -> tuple[bool, list[Workload]]:
+    """Whether it runs a trace, and the operations of a variant in its sizes, the smallest first."""
     scenario, variant = request.param
-    small, full = (scenario.build(scenario.parameters(size, variant, None)) for size in ("small", "full"))
-    return scenario.traced, small, full
+    return scenario.traced, [scenario.build(scenario.parameters(size, variant, None)) for size in SIZES]
 
 
-def test_a_scenario_stays_inside_its_guest(both_sizes: tuple[bool, Workload, Workload]) -> None:
-    """Operations name actors and gfns that the world has, in both sizes."""
-    for work in both_sizes[1:]:
+def test_a_scenario_stays_inside_its_guest(sizes: tuple[bool, list[Workload]]) -> None:
+    """Operations name actors and gfns that the world has, in each size."""
+    for work in sizes[1]:
         assert (work.operations["count"] >= 1).all()
         assert work.operations["gfn"].min() >= 0
         assert (work.operations["gfn"] + work.operations["count"]).max() <= work.gfns
         assert work.operations["actor"].max() < work.vcpus + work.host_actors
 
 
-def test_the_full_size_has_more_operations(both_sizes: tuple[bool, Workload, Workload]) -> None:
-    """More than the small size; a trace that is shorter than both sizes has as many."""
-    traced, small, full = both_sizes
-    more = len(full.operations) - len(small.operations)
-    assert more > 0 or (traced and more == 0)
+def test_a_larger_size_has_more_operations(sizes: tuple[bool, list[Workload]]) -> None:
+    """More than a smaller one; a trace that is shorter than all sizes has as many."""
+    traced, works = sizes
+    counts = [len(work.operations) for work in works]
+    assert counts == sorted(counts)
+    assert traced or len(set(counts)) == len(counts)
 
 
 def test_the_punch_order_is_the_only_difference_of_bounce_buffer_variants() -> None:
