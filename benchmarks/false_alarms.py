@@ -39,7 +39,11 @@ def judged(found: Comparison, runs: tuple[int, ...]) -> Judged:
 def planted(run: Run, design: str, factor: float) -> Run:
     """The run with the times of one design multiplied."""
     cells = {
-        name: replace(cell, means_s=tuple(factor * mean for mean in cell.means_s))
+        name: replace(
+            cell,
+            means_s=tuple(factor * mean for mean in cell.means_s),
+            rounds_s=tuple([factor * value for value in values] for values in cell.rounds_s),
+        )
         if cell.facts["design"] == design
         else cell
         for name, cell in run.cells.items()

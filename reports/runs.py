@@ -6,7 +6,7 @@
 import contextlib
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ class Numbers:
     counted: every counter by name, metadata `count.*` without that prefix.
     means_s: seconds an operation, one mean for each worker process; empty if the cell was only counted.
     interpreted: whether the model ran as plain Python.
-    group, processes: name of the cells that were timed interleaved with it, and the number of each process in it;
-      empty if it was timed alone.
+    group, processes, rounds_s: name of the cells that were timed interleaved with it, the number of each process in
+      it, and the values of each process, one a round; empty if it was timed alone.
     """
 
     facts: Mapping[str, str]
@@ -39,6 +39,7 @@ class Numbers:
     interpreted: bool
     group: str = ""
     processes: tuple[int, ...] = ()
+    rounds_s: tuple[Sequence[float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,16 @@ def numbers(raw: RawBenchmark, shared: dict[int, tuple[dict[str, Any], dict[str,
     return Numbers({**common_facts, **facts}, counted, means, interpreted, *_interleaved(raw, means))
 
 
-def _interleaved(raw: RawBenchmark, means: tuple[float, ...]) -> tuple[str, tuple[int, ...]]:
-    """Group and numbers of the processes, if all say so."""
+def _interleaved(
+    raw: RawBenchmark, means: tuple[float, ...]
+) -> tuple[str, tuple[int, ...], tuple[Sequence[float], ...]]:
+    """Group, numbers of the processes, and their values, if all processes say which they are."""
     group = raw.metadata.get("process.group")
     if not means or not isinstance(group, str) or len(set(raw.numbers)) < len(means):
-        return "", ()
-    return (group, raw.numbers) if all(type(number) is int for number in raw.numbers) else ("", ())
+        return "", (), ()
+    if not all(type(number) is int for number in raw.numbers):
+        return "", (), ()
+    return group, raw.numbers, tuple(raw.processes)
 
 
 def _parts(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

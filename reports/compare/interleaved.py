@@ -1,9 +1,11 @@
 """Times of designs that were timed interleaved, in the same processes: each beside the others.
 
-What slows a process down slows all designs in it. How much is the median over designs of how far each is from its
-usual time; a design is compared after that of the others is taken off. On a machine with much else to do that was four
-times less noisy than its time alone. What slows all designs of a group is in the median itself, which is compared too;
-and so is what a design's cells have in common, which shows through their noise what no cell shows alone.
+What slows a process down for a second slows all designs of that round. How much is the median over designs of how far
+each is from its usual time; a design is compared after that of the others is taken off, round by round. A process
+counts by the median of its rounds: one that is disturbed takes several times as long. On a machine with much else to do
+that was nearly half as noisy as the means of processes beside each other, which were four times less noisy than means
+alone. What slows all designs of a group is in the median itself, which is compared too; and so is what a design's
+cells have in common: that shows through their noise what no cell shows alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,25 +45,29 @@ def interleaved_samples(pool: Sequence[Run], new: Run) -> Interleaved:
         common = [cell for cell in group if all(_alike(old.get(cell), group[cell]) for old in olds)]
         if not olds or len(common) < CELLS_AT_LEAST:
             continue
-        tables = [_table(one, common) for one in (*olds, group)]
+        tables = [_processes(one, common) for one in (*olds, group)]
         if not all(map(len, tables)):
             continue
-        usual = np.concatenate(tables).mean(axis=0)
-        *runs, now = (table - usual for table in tables)
+        usual = np.median(np.concatenate([rounds for table in tables for rounds in table]), axis=0)
+        *runs, now = ([rounds - usual for rounds in table] for table in tables)
+        beside = [np.array([np.median(_beside(rounds), axis=0) for rounds in run]) for run in (*runs, now)]
         for at, cell in enumerate(common):
-            found.cells[cell] = Sample(tuple(_beside(run, at) for run in runs), _beside(now, at), len(common))
+            *old_values, new_values = (run[:, at] for run in beside)
+            found.cells[cell] = Sample(tuple(old_values), new_values, len(common))
             if len(olds) == len(pool):
                 cells_of.setdefault(group[cell].facts["design"], []).append(found.cells[cell])
-        found.groups[name] = Sample(tuple(np.median(run, axis=1) for run in runs), np.median(now, axis=1))
+        *old_paces, new_paces = (np.array([np.median(np.median(r, axis=1)) for r in run]) for run in (*runs, now))
+        found.groups[name] = Sample(tuple(old_paces), new_paces)
     for design, samples in cells_of.items():
         if len(samples) >= GROUPS_AT_LEAST:
             found.designs[f"*/{design}/*"] = _in_common(samples)
     return found
 
 
-def _beside(table: Floats, at: int) -> Floats:
-    """A column beside the median of the others: its own change must not hide in what it is compared with."""
-    return table[:, at] - np.median(np.delete(table, at, axis=1), axis=1)
+def _beside(rounds: Floats) -> Floats:
+    """Each column beside the median of the others: its own change must not hide in what it is compared with."""
+    others = [np.median(np.delete(rounds, at, axis=1), axis=1) for at in range(rounds.shape[1])]
+    return rounds - np.stack(others, axis=1)
 
 
 def _in_common(samples: Sequence[Sample]) -> Sample:
@@ -81,7 +87,7 @@ def _groups(run: Run) -> dict[str, dict[str, Numbers]]:
     """Group to its timed cells."""
     found: dict[str, dict[str, Numbers]] = {}
     for name, numbers in run.cells.items():
-        if numbers.group and numbers.means_s:
+        if numbers.group and numbers.rounds_s:
             found.setdefault(numbers.group, {})[name] = numbers
     return found
 
@@ -90,8 +96,9 @@ def _alike(base: Numbers | None, new: Numbers) -> bool:
     return base is not None and (base.facts, base.interpreted) == (new.facts, new.interpreted)
 
 
-def _table(group: Group, cells: Sequence[str]) -> Floats:
-    """Logarithms of times: a row for each process that timed all the cells, a column for each cell."""
-    columns = [dict(zip(group[cell].processes, group[cell].means_s, strict=True)) for cell in cells]
+def _processes(group: Group, cells: Sequence[str]) -> list[Floats]:
+    """Logarithms of times, (rounds, cells), of each process that timed all the cells in all of its rounds."""
+    columns = [dict(zip(group[cell].processes, group[cell].rounds_s, strict=True)) for cell in cells]
     numbers = sorted(set.intersection(*map(set, columns)))
-    return np.log([[column[number] for column in columns] for number in numbers])
+    tables = ([column[number] for column in columns] for number in numbers)
+    return [np.log(table).T for table in tables if len(set(map(len, table))) == 1]

@@ -5,6 +5,7 @@ import random
 import xml.sax.saxutils
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -261,16 +262,14 @@ def interleaved_run(chance: random.Random, cells: Sequence[str], slower: dict[st
     """A run in which 8 processes timed all cells: each has a luck of 30 %, which its cells share."""
     run = timed_run(chance, cells, 8, slower)
     lucks = [chance.lognormvariate(0, 0.3) for _ in range(8)]
-    return replace(
-        run,
-        cells={
-            name: replace(
-                cell, facts={"design": name.split("/")[1]}, group="boot/none/4K", processes=tuple(range(8)),
-                means_s=tuple(luck * mean for luck, mean in zip(lucks, cell.means_s, strict=True)),
-            )
-            for name, cell in run.cells.items()
-        },
-    )  # fmt: skip
+    timed = {}
+    for name, cell in run.cells.items():
+        values = tuple(luck * mean for luck, mean in zip(lucks, cell.means_s, strict=True))
+        timed[name] = replace(
+            cell, facts={"design": name.split("/")[1]}, group="boot/none/4K", processes=tuple(range(8)),
+            means_s=values, rounds_s=tuple((value,) for value in values),
+        )  # fmt: skip
+    return replace(run, cells=timed)
 
 
 def test_designs_of_the_same_processes_are_compared_beside_each_other() -> None:
@@ -281,8 +280,39 @@ def test_designs_of_the_same_processes_are_compared_beside_each_other() -> None:
     assert [cell.cell for cell in found.findings] == [DESIGNS[2]]
     assert found.findings[0].measured
     assert found.findings[0].measured.beside == 8
-    alone = {name: replace(cell, group="", processes=()) for name, cell in new.cells.items()}
+    alone = {name: replace(cell, group="", processes=(), rounds_s=()) for name, cell in new.cells.items()}
     assert compare([base], replace(new, cells=alone), Rules()).passed
+
+
+def restless_run(chance: random.Random, slower: dict[str, float]) -> Run:
+    """A run of 8 processes of 11 rounds on a machine that changes its pace from round to round, up to twice as slow.
+
+    One value in twelve is disturbed, and takes up to five times as long.
+    """
+    paces = [[chance.uniform(1, 2) for _ in range(11)] for _ in range(8)]
+    cells = {}
+    for name in DESIGNS:
+        rounds = tuple(
+            [
+                1e-7 * slower.get(name, 1.0) * pace * chance.gauss(1, 0.02)
+                * (chance.uniform(1, 5) if chance.random() < 1 / 12 else 1)
+                for pace in process
+            ]
+            for process in paces
+        )  # fmt: skip
+        means = tuple(sum(values) / len(values) for values in rounds)
+        facts = {"design": name.split("/")[1]}
+        cells[name] = Numbers(facts, {"steps": 100}, means, False, "boot/none/4K", tuple(range(8)), rounds)
+    return a_run(cells)
+
+
+def test_designs_are_compared_round_by_round() -> None:
+    """6 % are found where rounds differ by the double and every twelfth value is disturbed, and equal runs are equal."""
+    chance = random.Random(18)
+    base, same = restless_run(chance, {}), restless_run(chance, {})
+    assert compare([base], same, Rules()).passed
+    found = compare([base], restless_run(chance, {DESIGNS[2]: 1.06}), Rules())
+    assert [cell.cell for cell in found.findings] == [DESIGNS[2]]
 
 
 def loud_run(chance: random.Random, scenarios: int, slower: Callable[[int, int], float]) -> Run:
@@ -290,18 +320,13 @@ def loud_run(chance: random.Random, scenarios: int, slower: Callable[[int, int],
 
     `slower`: factor of a scenario and a design, both by number.
     """
-    cells = {
-        f"s{scenario}/d{design}/none/4K": Numbers(
-            {"design": f"d{design}"},
-            {"steps": 100},
-            tuple(1e-7 * slower(scenario, design) * chance.lognormvariate(0, 0.1) for _ in range(8)),
-            False,
-            group=f"s{scenario}/none/4K",
-            processes=tuple(range(8)),
-        )
-        for scenario in range(scenarios)
-        for design in range(8)
-    }
+    cells = {}
+    for scenario, design in product(range(scenarios), range(8)):
+        values = [1e-7 * slower(scenario, design) * chance.lognormvariate(0, 0.1) for _ in range(8)]
+        cells[f"s{scenario}/d{design}/none/4K"] = Numbers(
+            {"design": f"d{design}"}, {"steps": 100}, tuple(values), False,
+            f"s{scenario}/none/4K", tuple(range(8)), tuple([value] for value in values),
+        )  # fmt: skip
     return a_run(cells)
 
 
@@ -333,7 +358,7 @@ def test_a_process_that_is_missing_moves_no_design() -> None:
     chance = random.Random(17)
     base, new = (loud_run(chance, 40, lambda scenario, design: 1.0 + scenario * design) for _ in range(2))
     fewer = {
-        name: replace(cell, processes=cell.processes[:5], means_s=cell.means_s[:5]) if name.startswith("s1") else cell
+        name: replace(cell, processes=cell.processes[:5], rounds_s=cell.rounds_s[:5]) if name.startswith("s1") else cell
         for name, cell in new.cells.items()
     }
     assert compare([base], replace(new, cells=fewer), Rules()).passed
