@@ -2,8 +2,12 @@
 
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from gmembench.reports.compare.interleaved import CELLS_AT_LEAST, beside_the_others, processes_of, usual_times
 
 NOISY = 0.05
 """Spread (95th percentile) above which a run says that its machine is noisy: as large as the smallest regression."""
@@ -43,8 +47,23 @@ def spread(processes: Mapping[str, Sequence[float]], seed: int) -> Spread | None
     return Spread(statistics.median(found), found[round(0.95 * (len(found) - 1))], len(enough))
 
 
-def warning(found: Spread | None) -> list[str]:
-    """What to say about a noisy run."""
+def beside(groups: Iterable[Mapping[str, Mapping[int, Sequence[float]]]]) -> dict[str, list[float]]:
+    """Cell -> how many times as slow as usual each of its processes was, beside the other cells of its group.
+
+    `groups`: cell -> number of a process -> its values (s), one a round.
+    """
+    found: dict[str, list[float]] = {}
+    for cells in groups:
+        processes = processes_of(list(cells.values())) if len(cells) >= CELLS_AT_LEAST else []
+        if processes:
+            usual = usual_times(processes)
+            places = np.exp([beside_the_others(rounds - usual) for rounds in processes])
+            found.update(zip(cells, places.T.tolist(), strict=True))
+    return found
+
+
+def warning(found: Spread | None, beside: Spread | None = None) -> list[str]:
+    """What to say about a noisy run. `beside`: the spread beside the other cells of a group, if there are such."""
     if found is None or found.high <= NOISY:
         return []
     said = (
@@ -52,4 +71,9 @@ def warning(found: Spread | None) -> list[str]:
         f"{found.median:.1%} at the median and by {found.high:.1%} or more in one case of 20: "
         "smaller differences between times say nothing"
     )
+    if beside:
+        said += (
+            f"; beside the other designs of their rounds, which is what compare takes, by {beside.median:.1%} and "
+            f"{beside.high:.1%}"
+        )
     return [said]

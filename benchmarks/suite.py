@@ -24,6 +24,8 @@ Of the run, the same in every benchmark:
 - `noise.spread`, `noise.spread_95` T: relative difference between two halves of the processes of one cell, which
   measured the same: median and 95th percentile over the cells. `noise.cells` T: how many cells. Missing if no
   cell has two processes.
+- `noise.beside`, `noise.beside_95` T: the same of what `compare` takes: the median over rounds of how far a cell is
+  from its usual time, without what the others of its group are. Missing if fewer than four cells were timed together.
 - `noise.warning` T: why times of this run are to be distrusted; missing if nothing speaks against them.
 - `cells.not_applicable`, `cells.failed`: JSON lists of `{"cell": NAME, "reason": TEXT}` and `{"cell", "cause"}`.
 - `scenarios.about`: JSON object, name of a scenario (without variant and axes) -> what it does: a sentence, then
@@ -138,13 +140,25 @@ def times_metadata(
 ) -> dict[str, Any]:
     """Metadata of a run that timed something: seconds, the machine, and how much equal measurements differ."""
     found = noise.spread(process_means(outcome), seed)
-    said = [*warnings, *noise.warning(found)]
+    beside = noise.spread(noise.beside(rounds_of(outcome)), seed)
+    said = [*warnings, *noise.warning(found, beside)]
     return {
         **conditions,
         **seconds(outcome),
         **({"noise.warning": one_line("; ".join(said))} if said else {}),
         **({"noise.spread": found.median, "noise.spread_95": found.high, "noise.cells": found.cells} if found else {}),
+        **({"noise.beside": beside.median, "noise.beside_95": beside.high} if beside else {}),
     }
+
+
+def rounds_of(outcome: Outcome) -> list[dict[str, dict[int, list[float]]]]:
+    """Of each group its cells, of each cell the values of its processes by their number."""
+    groups: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for name, runs in outcome.runs.items():
+        for run in runs if name not in outcome.failed else ():
+            cells = groups.setdefault(run["metadata"]["process.group"], {})
+            cells.setdefault(name, {})[run["metadata"]["process.number"]] = run["values"]
+    return list(groups.values())
 
 
 def process_means(outcome: Outcome) -> dict[str, list[float]]:

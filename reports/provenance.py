@@ -34,6 +34,8 @@ _FIELDS = (
     ("load before and after", ("machine.load",)),
     ("differs between halves of the processes by", ("noise.spread",)),
     ("the same, 95th percentile of the cells", ("noise.spread_95",)),
+    ("beside the other designs of their rounds by", ("noise.beside",)),
+    ("the same, 95th percentile of the cells", ("noise.beside_95",)),
 )
 """Label, and the metadata keys that may hold it."""
 

@@ -45,12 +45,12 @@ def interleaved_samples(pool: Sequence[Run], new: Run) -> Interleaved:
         common = [cell for cell in group if all(_alike(old.get(cell), group[cell]) for old in olds)]
         if not olds or len(common) < CELLS_AT_LEAST:
             continue
-        tables = [_processes(one, common) for one in (*olds, group)]
+        tables = [processes_of([_rounds(one[cell]) for cell in common]) for one in (*olds, group)]
         if not all(map(len, tables)):
             continue
-        usual = np.median(np.concatenate([rounds for table in tables for rounds in table]), axis=0)
+        usual = usual_times([rounds for table in tables for rounds in table])
         *runs, now = ([rounds - usual for rounds in table] for table in tables)
-        beside = [np.array([np.median(_beside(rounds), axis=0) for rounds in run]) for run in (*runs, now)]
+        beside = [np.array([beside_the_others(rounds) for rounds in run]) for run in (*runs, now)]
         for at, cell in enumerate(common):
             *old_values, new_values = (run[:, at] for run in beside)
             found.cells[cell] = Sample(tuple(old_values), new_values, len(common))
@@ -64,10 +64,31 @@ def interleaved_samples(pool: Sequence[Run], new: Run) -> Interleaved:
     return found
 
 
-def _beside(rounds: Floats) -> Floats:
-    """Each column beside the median of the others: its own change must not hide in what it is compared with."""
+def processes_of(cells: Sequence[Mapping[int, Sequence[float]]]) -> list[Floats]:
+    """Logarithms of times, (rounds, cells), of each process that timed all the cells in all of its rounds.
+
+    `cells`: of each the values (s) of a process, by its number.
+    """
+    numbers = sorted(set.intersection(*map(set, cells)))
+    tables = ([cell[number] for cell in cells] for number in numbers)
+    return [np.log(table).T for table in tables if len(set(map(len, table))) == 1]
+
+
+def usual_times(processes: Sequence[Floats]) -> Floats:
+    """The median of each cell over the rounds of all processes."""
+    usual: Floats = np.median(np.concatenate(processes), axis=0)
+    return usual
+
+
+def beside_the_others(rounds: Floats) -> Floats:
+    """How far each cell is from its usual time in a process, without what the others of its round are: (cells,).
+
+    `rounds`: (rounds, cells), the usual times taken off. It is the median of the others, because a cell's own change
+    must not hide in what it is compared with; and the median over the rounds.
+    """
     others = [np.median(np.delete(rounds, at, axis=1), axis=1) for at in range(rounds.shape[1])]
-    return rounds - np.stack(others, axis=1)
+    places: Floats = np.median(rounds - np.stack(others, axis=1), axis=0)
+    return places
 
 
 def _in_common(samples: Sequence[Sample]) -> Sample:
@@ -96,9 +117,5 @@ def _alike(base: Numbers | None, new: Numbers) -> bool:
     return base is not None and (base.facts, base.interpreted) == (new.facts, new.interpreted)
 
 
-def _processes(group: Group, cells: Sequence[str]) -> list[Floats]:
-    """Logarithms of times, (rounds, cells), of each process that timed all the cells in all of its rounds."""
-    columns = [dict(zip(group[cell].processes, group[cell].rounds_s, strict=True)) for cell in cells]
-    numbers = sorted(set.intersection(*map(set, columns)))
-    tables = ([column[number] for column in columns] for number in numbers)
-    return [np.log(table).T for table in tables if len(set(map(len, table))) == 1]
+def _rounds(numbers: Numbers) -> dict[int, Sequence[float]]:
+    return dict(zip(numbers.processes, numbers.rounds_s, strict=True))

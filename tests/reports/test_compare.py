@@ -307,7 +307,7 @@ def restless_run(chance: random.Random, slower: dict[str, float]) -> Run:
 
 
 def test_designs_are_compared_round_by_round() -> None:
-    """6 % are found where rounds differ by the double and a twelfth of all values is disturbed; equal runs are equal."""
+    """6 % are found where rounds differ by the double and one value in twelve is disturbed; equal runs are equal."""
     chance = random.Random(18)
     base, same = restless_run(chance, {}), restless_run(chance, {})
     assert compare([base], same, Rules()).passed
