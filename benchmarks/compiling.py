@@ -2,7 +2,7 @@
 
 import sys
 
-TEXT = "compiling the model first: once for these sources, about two minutes"
+TEXT = "compiling the model first: once for these sources, about a minute, more on a busy machine"
 
 SEARCH, SCHEDULES, STEPS, COUNTING = "search.search_on", "schedules.sample_on", "stepper._do_move", ""
 """The kernel of a driver that takes longest to compile, by its module and name. Counting has none of its own."""

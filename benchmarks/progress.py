@@ -1,4 +1,4 @@
-"""How a run shows where it is: a bar on a terminal, a line for each finished cell elsewhere, or nothing.
+"""How a run shows where it is: a bar on a terminal; elsewhere a line for each finished cell, or for each tenth of many.
 
 All of it goes to standard error. The bar is redrawn twice a second, so that it does not disturb what is measured.
 """
@@ -12,23 +12,29 @@ from rich.progress import Progress as Bar
 
 from gmembench.benchmarks.child import one_line
 
+LINES_AT_MOST = 40
+"""Cells and processes of a run of which each has its line."""
+
 
 class Progress:
     """The progress of a run, told in events; `bar` and `lines` say which of them are shown, and how."""
 
     def __init__(self, console: Console, bar: Bar | None, lines: bool) -> None:
         self._console, self._bar, self._lines = console, bar, lines
+        self._done = self._total = 0
         self._task = bar.add_task("counting, compiling first where needed") if bar else None
 
     def begin(self, total: int) -> None:
         """The run has `total` steps: each counted cell is one, each worker process is one."""
+        self._total = total
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, total=total)
 
     def counted(self, name: str, steps: int) -> None:
         """A cell was counted."""
         self._advance(f"counted {name}")
-        self._say(f"counted {name}: {steps} steps")
+        if self._total <= LINES_AT_MOST:
+            self._say(f"counted {name}: {steps} steps")
 
     def timing(self, group: str) -> None:
         """A process that times a group starts."""
@@ -64,6 +70,9 @@ class Progress:
             self._bar.update(self._task, description=one_line(text))
 
     def _advance(self, text: str) -> None:
+        self._done += 1
+        if self._total > LINES_AT_MOST and 10 * self._done // self._total > 10 * (self._done - 1) // self._total:
+            self._say(f"{self._done} of {self._total} done: {text}")
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=1, description=one_line(text))
 
