@@ -76,7 +76,10 @@ def _wrong_size(scenario: Scenario, parameters: Parameters, design: Design, page
     guest_gfns = 0 if scenario.traced else scenario.guest_gfns(parameters)
     if page_size == "1G" and guest_gfns < 1 << PAGE_SIZES["1G"]:
         size = f"of {guest_gfns >> 8} MiB " if guest_gfns else ""
-        return f"the guest {size}of {scenario.name} need not hold a page of 1G that {design.name} could map"
+        return (
+            f"the guest {size}of {scenario.name} need not hold a page of 1G that {design.name} could map:"
+            " take a larger one by --axis guest=1G, or the sizes of --full"
+        )
     shared_memory = parameters.get("shared_memory", scenario.shared_memory)
     if page_size == "4K" or not design.file or page_size in design.private_sizes or shared_memory:
         return None
@@ -112,7 +115,7 @@ def list_cells(
                 for kind, page in product(sorted(hardware), PAGE_SIZES):
                     reason = why_not(scenario, parameters, design, hardware[kind], page)
                     reason = reason or axes.why_not_settings(scenario, left, parameters, design, hardware[kind])
-                    cell = Cell(placed, design.name, kind, page, size, reason)
+                    cell = Cell(placed, design.name, kind, page, scenario.size_for(size), reason)
                     made.setdefault(cell.name, cell)
     return list(made.values())
 

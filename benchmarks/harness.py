@@ -171,14 +171,14 @@ class Run:
         if "error" not in line and line["counted"]["count.steps"] < 1:
             line["error"] = "it ran no step, so nothing was measured"
         if "error" in line:
-            self._fail(name, line["error"])
+            self._fail(name, line["error"], step=True)
         else:
             self.outcome.counted[name] = line
             self.show.counted(name, line["counted"]["count.steps"])
 
-    def _fail(self, name: str, cause: str) -> None:
+    def _fail(self, name: str, cause: str, *, step: bool = False) -> None:
         self.outcome.failed[name] = cause
-        self.show.failed(name, cause)
+        self.show.failed(name, cause, step=step)
 
     def _keep(self, kind: str, name: str, found: dict[str, Any], cells: Collection[str]) -> None:
         """Put a piece on disk; where that is not possible its cells have failed, and the run goes on."""

@@ -33,8 +33,7 @@ class Progress:
     def counted(self, name: str, steps: int) -> None:
         """A cell was counted."""
         self._advance(f"counted {name}")
-        if self._total <= LINES_AT_MOST:
-            self._say(f"counted {name}: {steps} steps")
+        self._say_each(f"counted {name}: {steps} steps")
 
     def timing(self, group: str) -> None:
         """A process that times a group starts."""
@@ -44,16 +43,17 @@ class Progress:
         """A process that timed a group ended."""
         self._advance(f"timed {group}")
         if process == processes:
-            self._say(f"timed {group}: {processes} processes")
+            self._say_each(f"timed {group}: {processes} processes")
 
     def timed_plainly(self, name: str) -> None:
         """A cell was timed by pyperf's own manager."""
         self._advance(f"timed {name}")
-        self._say(f"timed {name} by pyperf")
+        self._say_each(f"timed {name} by pyperf")
 
-    def failed(self, name: str, cause: str) -> None:
-        """A cell failed; this is shown even when lines are not."""
-        self._advance(f"failed {name}")
+    def failed(self, name: str, cause: str, *, step: bool) -> None:
+        """A cell failed; this is shown even when lines are not. `step`: counting it was a step of the run."""
+        if step:
+            self._advance(f"failed {name}")
         self._console.print(one_line(f"failed {name}: {cause}"), markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
@@ -64,6 +64,10 @@ class Progress:
     def _say(self, text: str) -> None:
         if self._lines:
             self._console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+    def _say_each(self, text: str) -> None:
+        if self._total <= LINES_AT_MOST:
+            self._say(text)
 
     def _describe(self, text: str) -> None:
         if self._bar is not None and self._task is not None:

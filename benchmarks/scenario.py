@@ -1,4 +1,4 @@
-"""What a scenario is: operations over a guest, in a small and a full size."""
+"""What a scenario is: operations over a guest, in two or three sizes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,9 +85,13 @@ class Scenario:
         """Whether its variants are policies of punching."""
         return all("punch" in changes for changes in self.variants.values())
 
+    def size_for(self, size: str) -> str:
+        """The size that is run where this one is asked for: the full one where there is no medium one."""
+        return "full" if size == "medium" and size not in self.sizes else size
+
     def parameters(self, size: str, variant: str, trace: Path | None) -> dict[str, int | str]:
         """The parameters of a size and variant; `trace` is added for a scenario that takes one."""
-        chosen = {**self.sizes.get(size, self.sizes["full"]), **self.variants.get(variant, {})}
+        chosen = {**self.sizes[self.size_for(size)], **self.variants.get(variant, {})}
         if self.traced and trace is not None:
             chosen["trace"] = str(trace)
         return chosen

@@ -25,7 +25,8 @@ Of the run, the same in every benchmark:
   measured the same: median and 95th percentile over the cells. `noise.cells` T: how many cells. Missing if no
   cell has two processes.
 - `noise.beside`, `noise.beside_95` T: the same of what `compare` takes: the median over rounds of how far a cell is
-  from its usual time, without what the others of its group are. Missing if fewer than four cells were timed together.
+  from its usual time, without what the others of its group are. Missing if fewer than four cells were timed together
+  in two processes.
 - `noise.warning` T: why times of this run are to be distrusted; missing if nothing speaks against them.
 - `cells.not_applicable`, `cells.failed`: JSON lists of `{"cell": NAME, "reason": TEXT}` and `{"cell", "cause"}`.
 - `scenarios.about`: JSON object, name of a scenario (without variant and axes) -> what it does: a sentence, then

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-EXACT_AT_MOST = 20_000
+EXACT_AT_MOST = 50_000
 """Up to so many ways to divide the processes, all are tried; beyond, as many as asked for are drawn."""
 
 DRAWN_AT_LEAST = 9_999
@@ -124,12 +124,17 @@ def t_quantile(level: float, free: int) -> float:
     return high
 
 
+def _margin_of_drawing(processes: int) -> int:
+    """Where divisions are drawn, the one at hand and its mirror are drawn a few times themselves."""
+    return 1 if comb(2 * processes, processes) <= EXACT_AT_MOST else 4
+
+
 def processes_needed(deviation: float, margin: float, level: float) -> int:
     """Processes a side that tell two means apart by `margin` at p <= `level`, by the normal approximation.
 
     At least as many as make so small a p possible; just these if the spread is not known (NaN).
     """
-    fewest = next(n for n in range(2, 200) if smallest_p(n, n) <= level)
+    fewest = next(n for n in range(2, 200) if smallest_p(n, n) * _margin_of_drawing(n) <= level)
     if math.isnan(deviation):
         return fewest
     normal = NormalDist()

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from gmembench.reports.compare.comparison import Comparison
     from gmembench.reports.runs import Run
 
+SEARCHED = 5
+"""Times as many runs of a history are read as are compared, where others are of another size."""
+
 
 @click.command()
 @click.argument(
@@ -25,7 +28,12 @@ if TYPE_CHECKING:
 )
 @click.option("--rules", metavar="FILE.toml", type=options.existing_file, help="Thresholds for some cells.")
 @click.option(
-    "--pool", metavar="N", type=click.IntRange(1), default=10, show_default=True, help="Newest runs of a history."
+    "--pool",
+    metavar="N",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Newest runs of a history, of the size of NEW.",
 )
 @click.option("--any-machine", is_flag=True, help="Compare times across machines too.")
 @click.option(
@@ -71,8 +79,9 @@ def compare(
     if output is not None:
         check_new_path(output, "-o")
     limits = read_rules(rules, threshold)
-    runs = base_runs(base, pool)
-    found = comparison.compare(runs, read(new), limits, times=not counted, any_machine=any_machine)
+    newest = read(new)
+    runs = base_runs(base, pool, newest)
+    found = comparison.compare(runs, newest, limits, times=not counted, any_machine=any_machine)
     text = as_text(found, "json" if as_json else form, everything)
     if output is not None:
         write_new(output, text)
@@ -90,17 +99,30 @@ def read(path: Path) -> "Run":
     return read_run(path)
 
 
-def base_runs(paths: tuple[Path, ...], pool: int) -> list["Run"]:
-    """The runs of files, and of a history the newest, oldest first."""
-    files: list[Path] = []
+def base_runs(paths: tuple[Path, ...], pool: int, new: "Run") -> list["Run"]:
+    """The runs of files, and of a history the newest of the size of the new run, oldest first."""
+    runs: list[Run] = []
     for path in paths:
-        if path.is_dir():
-            from gmembench.reports.history.store import run_files
+        runs += newest_alike(path, pool, new) if path.is_dir() else [read(path)]
+    return runs
 
-            files += run_files(path)[-pool:]
-        else:
-            files.append(path)
-    return [read(path) for path in files]
+
+def newest_alike(folder: Path, pool: int, new: "Run") -> list["Run"]:
+    """The newest runs of a history that have the size of the new run; if there are none, the newest of any size.
+
+    No more than SEARCHED times as many are read as are wanted.
+    """
+    from gmembench.reports.history.store import run_files
+
+    found: list[Run] = []
+    alike: list[Run] = []
+    for path in reversed(run_files(folder)[-SEARCHED * pool :]):
+        found.append(read(path))
+        if found[-1].metadata.get("gmembench.size") == new.metadata.get("gmembench.size"):
+            alike.append(found[-1])
+        if len(alike) == pool:
+            break
+    return list(reversed(alike or found[:pool]))
 
 
 def as_text(found: "Comparison", form: str, everything: bool) -> str:

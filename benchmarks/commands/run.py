@@ -44,7 +44,7 @@ SEED = 0
     "--standard",
     "tier",
     flag_value="standard",
-    help="Full sizes; times every scenario, 8 processes each. The default.",
+    help="Medium sizes; times every scenario, 9 processes each. The default.",
 )
 @click.option("--full", "tier", flag_value="full", help="Full sizes; every cell is counted and timed: takes hours.")
 @click.option(

@@ -113,7 +113,7 @@ def _together(name: str, measured: Measured, what: str) -> CellVerdict:
 def _warnings(new: Run, times: bool) -> list[str]:
     """What the new run says against itself."""
     noise = new.metadata.get("noise.warning") if times else None
-    found = [str(noise)[:300]] if noise else []
+    found = [str(noise)[:600]] if noise else []
     if new.metadata.get("gmembench.complete") == "no":
         found.append("The run was interrupted: cells are missing.")
     return found

@@ -1,4 +1,6 @@
-"""Times are samples: one mean a process, compared by permutation, over the whole matrix at once.
+"""Times are samples: one number a process, compared by permutation, over the whole matrix at once.
+
+The number is the mean of its values; or of cells that were timed interleaved, the median of rounds beside the others.
 
 A cell is slower only if the test says so after the correction for the number of cells, if the difference
 is at least the threshold, and if the new run is slower than every run of the pool: processes
@@ -43,9 +45,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Sample:
-    """Logarithms of the means of processes: of each base run, and of the new run.
+    """Logarithms of times, one for each process: of each base run, and of the new run.
 
-    beside: of how many cells of the same processes the median was taken off; 0 for times as they are.
+    beside: how many cells were timed in its processes, if they are times beside the others of a round; else 0.
     """
 
     runs: tuple[Floats, ...]

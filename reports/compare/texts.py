@@ -92,7 +92,7 @@ def change_text(change: Change) -> str:
 
 def measured_text(measured: Measured) -> str:
     """How the time differs."""
-    beside = f" beside the {measured.beside} designs of its processes" if measured.beside else ""
+    beside = f" beside the {measured.beside - 1} others of its rounds" if measured.beside else ""
     if math.isinf(measured.low):
         return f"time {measured.change:+.1%}{beside}"
     return f"time {measured.change:+.1%}{beside} ({measured.low:+.1%} to {measured.high:+.1%}), q {measured.q:.2g}"

@@ -242,6 +242,7 @@ def test_interrupt_ends_cleanly(tmp_path: Path, wait_s: float) -> None:
         preexec_fn=heed_interrupts,  # noqa: PLW1509 - the tests start no threads
     )
     while not catches(process.pid, signal.SIGTERM):
+        assert process.poll() is None
         time.sleep(0.001)
     time.sleep(wait_s)
     os.killpg(process.pid, signal.SIGINT)
@@ -263,7 +264,7 @@ def heed_interrupts() -> None:
 
 
 def catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler of a signal. Raises OSError if the process has ended."""
+    """Whether a process has a handler of a signal."""
     caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return caught is not None and int(caught[1], 16) >> number - 1 & 1 == 1
 

@@ -92,6 +92,21 @@ def test_an_output_file_holds_what_would_be_printed(here: Path, gmembench: Comma
     assert (code, "exists already" in err) == (2, True)
 
 
+def test_of_a_history_the_runs_of_the_same_size_are_the_base(here: Path, gmembench: Command) -> None:
+    """Newer runs of another tier stand in no run's way; if there are no others, they are refused in one line."""
+    (here / "history").mkdir()
+    other = document()
+    other["metadata"]["gmembench.size"] = "medium"
+    (here / "other.json").write_text(json.dumps(other))
+    gmembench("history", "add", "history", "other.json", "--time", "2026-01-02T00:00:00Z")
+    code, _, errors = gmembench("compare", "history", "base.json")
+    assert code == 2
+    assert "the size of the scenarios is 'small', but 'medium'" in errors
+    gmembench("history", "add", "history", "base.json", "--time", "2026-01-01T00:00:00Z")
+    assert gmembench("compare", "history", "base.json")[0] == 0
+    assert gmembench("compare", "history", "new.json")[0] == 1
+
+
 def test_a_history_from_empty_to_blessed(here: Path, gmembench: Command) -> None:
     """Add, compare with it, find the regression, bless it; adding again adds nothing."""
     (here / "history").mkdir()

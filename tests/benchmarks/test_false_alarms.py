@@ -52,3 +52,21 @@ def test_planting_changes_times_of_one_design_only() -> None:
     assert slow.cells["a/y/none/4K"] == run.cells["a/y/none/4K"]
     cell = run.cells["a/x/none/4K"]
     assert slow.cells["a/x/none/4K"] == replace(cell, means_s=tuple(2 * mean for mean in cell.means_s))
+
+
+def test_what_is_planted_is_found_in_designs_that_were_timed_together() -> None:
+    """The values of all rounds are multiplied: the design stands out beside the others, and they stay."""
+    chance = random.Random(6)
+    found = []
+    for number in range(2):
+        cells = {}
+        for design in "wxyz":
+            rounds = tuple([chance.gauss(1, 0.01) for _ in range(3)] for _ in range(9))
+            means = tuple(sum(values) / 3 for values in rounds)
+            facts = {"design": design}
+            cells[f"a/{design}/none/4K"] = Numbers(
+                facts, {"steps": 1}, means, False, "a/none/4K", tuple(range(9)), rounds
+            )
+        found.append(Run(Path(f"{number}.json"), {"cpu_model_name": "A"}, cells, {}, {}))
+    (only,) = false_alarms.pairs(found, Rules(), ("x", 1.05))
+    assert only.slower == ("a/x/none/4K",)

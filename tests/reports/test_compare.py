@@ -112,10 +112,10 @@ def test_a_gate_that_measured_nothing_fails() -> None:
     assert "nothing to compare with" in outcome(first)
 
 
-STANDARD = [f"scenario{i}/design{j}/none/4K" for i in range(11) for j in range(9)]
+STANDARD = [f"scenario{i}/design{j}/none/4K" for i in range(11) for j in range(8)]
 """As many cells as a standard run times, each in STANDARD_PROCESSES worker processes."""
 
-STANDARD_PROCESSES = 8
+STANDARD_PROCESSES = 9
 
 
 def test_a_standard_run_finds_a_slowdown_of_five_percent() -> None:
@@ -284,35 +284,37 @@ def test_designs_of_the_same_processes_are_compared_beside_each_other() -> None:
     assert compare([base], replace(new, cells=alone), Rules()).passed
 
 
-def restless_run(chance: random.Random, slower: dict[str, float]) -> Run:
-    """A run of 8 processes of 11 rounds on a machine that changes its pace from round to round, up to twice as slow.
+def restless_cells(chance: random.Random, scenario: str, designs: int, slower: dict[int, float]) -> dict[str, Numbers]:
+    """Cells in 8 processes of 11 rounds on a machine that changes its pace from round to round, up to twice as slow.
 
-    One value in twelve is disturbed, and takes up to five times as long.
+    One value in twelve is disturbed, and takes up to five times as long. `slower`: number of a design -> factor.
     """
     paces = [[chance.uniform(1, 2) for _ in range(11)] for _ in range(8)]
     cells = {}
-    for name in DESIGNS:
+    for design in range(designs):
         rounds = tuple(
             [
-                1e-7 * slower.get(name, 1.0) * pace * chance.gauss(1, 0.02)
+                1e-7 * slower.get(design, 1.0) * pace * chance.gauss(1, 0.02)
                 * (chance.uniform(1, 5) if chance.random() < 1 / 12 else 1)
                 for pace in process
             ]
             for process in paces
         )  # fmt: skip
         means = tuple(sum(values) / len(values) for values in rounds)
-        facts = {"design": name.split("/")[1]}
-        cells[name] = Numbers(facts, {"steps": 100}, means, False, "boot/none/4K", tuple(range(8)), rounds)
-    return a_run(cells)
+        facts = {"design": f"design{design}"}
+        group = f"{scenario}/none/4K"
+        cells[f"{scenario}/design{design}/none/4K"] = Numbers(
+            facts, {"steps": 100}, means, False, group, tuple(range(8)), rounds
+        )
+    return cells
 
 
 def test_designs_are_compared_round_by_round() -> None:
     """6 % are found where rounds differ by the double and one value in twelve is disturbed; equal runs are equal."""
     chance = random.Random(18)
-    base, same = restless_run(chance, {}), restless_run(chance, {})
+    base, same, slow = (a_run(restless_cells(chance, "boot", 8, {2: factor})) for factor in (1.0, 1.0, 1.06))
     assert compare([base], same, Rules()).passed
-    found = compare([base], restless_run(chance, {DESIGNS[2]: 1.06}), Rules())
-    assert [cell.cell for cell in found.findings] == [DESIGNS[2]]
+    assert [cell.cell for cell in compare([base], slow, Rules()).findings] == [DESIGNS[2]]
 
 
 def loud_run(chance: random.Random, scenarios: int, slower: Callable[[int, int], float]) -> Run:
@@ -342,9 +344,62 @@ def test_a_design_that_is_slower_everywhere_is_told_where_no_cell_can_tell() -> 
     assert times_told(random.Random(15), lambda scenario, design: 1.05 if design == 3 else 1.0) == ["*/d3/*"]
 
 
-def test_designs_of_equal_runs_are_not_told_apart() -> None:
-    """The rows of designs join the false discoveries that are controlled: none in twenty pairs of equal loud runs."""
-    assert [times_told(random.Random(seed), lambda scenario, design: 1.0, 12) for seed in range(20)] == [[]] * 20
+def test_equal_runs_are_seldom_told_apart() -> None:
+    """Rows of designs join the false discoveries that are controlled: something is told of 5 % of equal loud runs."""
+    told = [times_told(random.Random(seed), lambda scenario, design: 1.0, 12) for seed in range(20)]
+    assert sum(map(bool, told)) <= 2
+
+
+def without(run: Run, *parts: str) -> Run:
+    """A run that lacks the cells whose names have one of these parts."""
+    return replace(run, cells={n: c for n, c in run.cells.items() if not any(part in n for part in parts)})
+
+
+def test_a_base_run_with_few_groups_takes_no_row_away() -> None:
+    """An interrupted run in the pool: designs are compared with the runs that have enough of their cells."""
+    chance = random.Random(20)
+    first, second, new = (loud_run(chance, 12, lambda scenario, design: 1.0 + design) for _ in range(3))
+    partial = without(second, *(f"s{number}/" for number in range(2, 12)))
+    found = {row.cell: row for row in compare([first, partial], new, Rules()).groups}
+    measured = found["*/d3/*"].measured
+    assert measured
+    assert measured.processes == (8, 8)
+    assert {f"s{number}/none/4K" for number in range(12)} < set(found)
+
+
+def test_a_cell_that_a_base_run_lacks_is_compared_beside_the_others_of_the_rest() -> None:
+    """One failed cell in one run of a pool does not leave it to the moods of the machine."""
+    chance = random.Random(21)
+    first, second, new = (loud_run(chance, 1, lambda scenario, design: 1.0 + design) for _ in range(3))
+    cells = {c.cell: c.measured for c in compare([first, without(second, "/d3/")], new, Rules()).cells}
+    processes = {name: measured and (measured.beside, measured.processes) for name, measured in cells.items()}
+    assert processes["s0/d3/none/4K"] == (8, (8, 8))
+    assert processes["s0/d2/none/4K"] == (7, (16, 8))
+
+
+@pytest.mark.parametrize("designs", [5, 6, 8])
+@pytest.mark.parametrize("factor", [0.5, 0.8, 2.0])
+def test_a_design_that_changes_moves_no_other(designs: int, factor: float) -> None:
+    """One design is faster or slower in all scenarios: of the others, and of scenarios, nothing is told."""
+    chance = random.Random(19)
+    base, new = (
+        a_run(
+            {
+                name: cell
+                for scenario in range(12)
+                for name, cell in restless_cells(chance, f"s{scenario}", designs, {1: changed}).items()
+            }
+        )
+        for changed in (1.0, factor)
+    )
+    told = {
+        row.cell: row.measured.verdict
+        for found in [compare([base], new, Rules())]
+        for row in (*found.cells, *found.groups)
+        if row.measured and row.measured.verdict in {"faster", "slower"}
+    }
+    assert "*/design1/*" in told
+    assert {name.split("/")[1] for name in told} == {"design1"}
 
 
 def test_one_slow_cell_is_not_told_of_its_design() -> None:
