@@ -66,14 +66,13 @@ def warning(found: Spread | None, beside: Spread | None = None) -> list[str]:
     """What to say about a noisy run. `beside`: the spread beside the other cells of a group, if there are such."""
     if found is None or found.high <= NOISY:
         return []
-    said = (
-        "two halves of the processes of one cell, which measured the same, differed by "
-        f"{found.median:.1%} at the median and by {found.high:.1%} or more in one case of 20: "
-        "smaller differences between times say nothing"
+    compared = (
+        f" (beside the other designs of their rounds, as compare has it, by {beside.median:.1%} and {beside.high:.1%})"
+        if beside
+        else ""
     )
-    if beside:
-        said += (
-            f"; beside the other designs of their rounds, which is what compare takes, by {beside.median:.1%} and "
-            f"{beside.high:.1%}"
-        )
+    said = (
+        f"halves of the processes of one cell, which measured the same, differ by {found.median:.1%} at the median and "
+        f"by {found.high:.1%} in one case of 20{compared}: smaller differences between times say nothing"
+    )
     return [said]
