@@ -24,12 +24,16 @@ CELLS_AT_LEAST = 4
 GROUPS_AT_LEAST = 4
 """Cells of a design, so that one that became slower does not move what they have in common by much."""
 
-MOVED = 0.1
+MOVED = 0.06
 """By this much (of a logarithm) a cell must differ from the others in a whole run to be no measure for them.
 
-Runs of the same code differed by 2 to 5 % there. A cell that became twice as fast stands at one end of the others in
-one run and at the other end in the next, which moves their median by as much as they scatter: by 1 to 4 %.
+A cell that became twice as fast stands at one end of the others in one run and at the other end in the next, which
+moves their median by as much as they scatter, by 1 to 11 %. To see each run as it differs from what is usual in that
+run mends it as well, but then the test takes chance for a difference twice as often as it says.
 """
+
+STEADY_AT_LEAST = 3
+"""Cells that are a measure: with fewer, all are."""
 
 Group = Mapping[str, Numbers]
 
@@ -97,10 +101,9 @@ def _beside_each_other(
     tables = [processes_of([_rounds(run[cell]) for cell in cells]) for run in (*bases, new)]
     if not bases or len(cells) < CELLS_AT_LEAST or not all(map(len, tables)):
         return {}, None
-    runs = np.array([usual_times(table) for table in tables])
-    runs -= runs.mean(axis=0)
-    steady = _steady(runs)
-    *olds, now = (_places(table, run, steady) for table, run in zip(tables, runs, strict=True))
+    usual = usual_times([rounds for table in tables for rounds in table])
+    steady = _steady(np.array([usual_times(table) for table in tables]) - usual)
+    *olds, now = (_places([rounds - usual for rounds in table], steady) for table in tables)
     samples = {
         cell: Sample(tuple(places[:, at] for places, _ in olds), now[0][:, at], len(cells))
         for at, cell in enumerate(cells)
@@ -114,20 +117,13 @@ def _steady(runs: Floats) -> NDArray[np.bool_]:
     `runs`: (runs, cells), how far a cell is from its usual time in a run.
     """
     moved = np.abs(runs - np.median(runs, axis=1, keepdims=True)).max(axis=0) > MOVED
-    return ~moved if (~moved).sum() >= CELLS_AT_LEAST else np.ones_like(moved)
+    return ~moved if (~moved).sum() >= STEADY_AT_LEAST else np.ones_like(moved)
 
 
-def _places(processes: Sequence[Floats], run: Floats, steady: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Of each process of a run, how far its cells are beside the others (processes, cells), and all together.
-
-    `run`: how far the cells are from their usual times in the whole run. The rounds are seen beside each other as they
-    differ from what is usual in their run, and the run as it differs from all runs: with one usual time for all, the
-    rounds too would stand at different ends of the others.
-    """
-    own = usual_times(processes)
-    beside = np.array([beside_the_others(rounds - own, steady) for rounds in processes])
-    pace = np.array([np.median(np.median((rounds - own)[:, steady], axis=1)) for rounds in processes])
-    return beside + beside_the_others(run[np.newaxis], steady), pace + np.median(run[steady])
+def _places(processes: Sequence[Floats], steady: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Of each process, how far its cells are beside the others (processes, cells), and all together (processes,)."""
+    beside = np.array([beside_the_others(rounds, steady) for rounds in processes])
+    return beside, np.array([np.median(np.median(rounds[:, steady], axis=1)) for rounds in processes])
 
 
 def _rounds(numbers: Numbers) -> dict[int, Sequence[float]]:
