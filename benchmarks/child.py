@@ -7,6 +7,7 @@ interrupt reaches only the command line, which then kills the group, the workers
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import site
@@ -17,7 +18,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn, cast
+from typing import IO, Any, NoReturn, cast
 
 import gmembench
 from gmembench.core.errors import UserError
@@ -79,6 +80,16 @@ def check_sources(expected: str) -> None:
             f"this process runs other sources ({jit.DIGEST} in {jit.CORE_FOLDER}) than the run was started from "
             f"({expected}); do not edit core/ during a run"
         )
+
+
+def answer_of(text: bytes) -> dict[str, Any]:
+    """A line that a child said. Raises ChildFailed if it is none of its answers: something prints."""
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        said = one_line(text.decode(errors="replace"))[:60]
+        raise ChildFailed(f"said {said!r} on standard output, where answers go: print to standard error") from None
+    return found
 
 
 def one_line(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gmembench.benchmarks.cells import Cell, cell_named
 from gmembench.benchmarks.child import Request, add_arguments, check_sources, describe, die, request_from
+from gmembench.benchmarks.compiling import COUNTING, must_compile
 from gmembench.benchmarks.prepared import prepare
 from gmembench.core import jit
 from gmembench.core.errors import UserError
@@ -24,7 +25,7 @@ def kernels_state() -> str:
     """Where kernels come from: "interpreted", "cached" (these sources were compiled before) or "cold"."""
     if jit.INTERPRETED:
         return "interpreted"
-    return "cached" if any(path.is_file() for path in jit.STEPS_FOLDER.rglob("*")) else "cold"
+    return "cold" if must_compile(COUNTING) else "cached"
 
 
 def split_rows(profile: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ counted alone: a second child would compile the same.
 """
 
 import contextlib
-import json
 import os
 import select
 import time
@@ -78,7 +77,7 @@ class Counter:
             raise child.ChildFailed(self._child.cause_of_end())
         self._heard_s, self._alive = time.monotonic(), True
         *lines, self._unread = (self._unread + found).split(b"\n")
-        answers: list[dict[str, Any]] = [json.loads(text) for text in lines if text]
+        answers: list[dict[str, Any]] = [child.answer_of(text) for text in lines if text]
         for _ in answers:
             self.asked.popleft()
         return answers

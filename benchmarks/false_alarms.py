@@ -128,9 +128,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    design, _, factor = (options.plant or "").partition("=")
-    sys.stdout.write(report(runs, rules, (design, float(factor)) if design else None))
+    try:
+        plant = planted_by(options.plant, runs) if options.plant else None
+    except ValueError as error:
+        print(f"--plant {options.plant}: {error}; write DESIGN=1.05", file=sys.stderr)
+        return 2
+    sys.stdout.write(report(runs, rules, plant))
     return 0
+
+
+def planted_by(text: str, runs: Sequence[Run]) -> tuple[str, float]:
+    """Design and factor. Raises ValueError if there is no such design, or no number."""
+    design, _, factor = text.partition("=")
+    if all(cell.facts["design"] != design for run in runs for cell in run.cells.values()):
+        raise ValueError(f"no run has a design {design}")
+    return design, float(factor)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,15 @@ class Store:
         """Whether nothing was kept yet."""
         return not any(path.is_dir() for path in self.folder.iterdir())
 
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Put the plan on disk. Raises UserError, and leaves nothing, if that is not possible."""
+        try:
+            replace_file(self.folder / PLAN, json.dumps(plan))
+        except OSError as error:
+            self.discard()
+            mend = "free some space, or name another file with -o"
+            raise UserError(f"cannot be written ({error.strerror})", str(self.folder), mend) from error
+
     def discard(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -127,7 +136,7 @@ def opened(output: Path, plan: Mapping[str, Any], *, resume: bool) -> Iterator[S
         elif (folder / PLAN).exists():
             raise UserError("an interrupted run left its work", str(folder), "add --resume, or remove the folder")
         else:
-            replace_file(folder / PLAN, json.dumps(plan))
+            store.begin(plan)
         yield store
 
 

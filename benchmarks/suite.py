@@ -16,6 +16,7 @@ Of the run, the same in every benchmark:
 - `gmembench.seed`: of the order in which processes ran and of the orders of designs in them.
 - `gmembench.complete`: "yes", or "no" for a run that was interrupted: cells are missing.
 - `gmembench.wall_s` T: seconds of the whole run, all its parts together. `.parts` T: 1, and 1 more for each resume.
+- `gmembench.overhead` T: share of the run that was not inside timed kernels, warm-ups included in these.
 - `gmembench.timed_s` T: seconds inside timed kernels, warm-ups included; `.values_s` T: without warm-ups.
 - `machine.fingerprint` T: digest of `machine.facts` T, a JSON object of what must be equal for times to be compared.
 - `machine.governor`, `machine.mhz` T: of the first CPU before and after ("3200 3190"), "unknown" in many guests.
@@ -38,7 +39,7 @@ Of a cell:
 - `name`: `scenario/design/hardware/page size`. Axes that differ from what the scenario says stand behind the scenario:
   `bounce-buffer:punch-first@guest=64M,vcpus=8/guest-memfd/none/4K`.
 - `cell.scenario` (variant and axes included), `.design`, `.hardware`, `.page_size`, `.parameters` (JSON).
-- `cell.guest_gfns`, `cell.vcpus`: integers. `cell.conversion` (gfns in one conversion, or "mixed"), `cell.punch`,
+- `cell.guest_gfns`, `cell.vcpus`: integers. `cell.conversion` (gfns in one conversion, or "as scenario"), `cell.punch`,
   `cell.numa`, `cell.inject` ("none", or what is injected), `cell.engine` ("model"): texts.
 - `gmembench.kind`: "counted" or "measured". `jit.state`: "cold", "cached" or "interpreted" when it was counted.
 - `check.state`: digest of the state in which the counted pass ended, and of its counted numbers.
@@ -186,6 +187,8 @@ def seconds(outcome: Outcome) -> dict[str, float]:
     for kind in ("timed_s", "values_s"):
         plain = sum(_plain_seconds(text, warm=kind == "timed_s") for text in outcome.plain.values())
         found[f"gmembench.{kind}"] = plain + sum(metadata[f"process.{kind}"] for metadata in processes.values())
+    if outcome.wall_s > 0:
+        found["gmembench.overhead"] = 1 - found["gmembench.timed_s"] / outcome.wall_s
     return found
 
 

@@ -21,6 +21,8 @@ _FIELDS = (
     ("way of timing", ("gmembench.harness",)),
     ("seed of the orders", ("gmembench.seed",)),
     ("seconds in all", ("gmembench.wall_s",)),
+    ("seconds inside timed kernels", ("gmembench.timed_s",)),
+    ("share of all else, the overhead", ("gmembench.overhead",)),
     ("Python", ("python_version",)),
     ("Numba", ("numba_version", "gmembench.numba", "numba.version")),
     ("compiled code", ("jit.state",)),

@@ -74,7 +74,7 @@ def read_run(path: Path) -> Run:
             metadata = {key: value for key, value in raw.metadata.items() if not key.startswith(_PER_CELL)} | metadata
         for key, text in (("cells.failed", "cause"), ("cells.not_applicable", "reason")):
             listed = raw.metadata.get(key)
-            if listed is not None and listed not in texts:
+            if listed is not None and str(listed) not in texts:
                 texts.add(str(listed))
                 lists[key].update(listed_cells(raw, key, text))
     return Run(path, metadata, cells, lists["cells.failed"], lists["cells.not_applicable"])
@@ -105,9 +105,9 @@ def _interleaved(
 ) -> tuple[str, tuple[int, ...], tuple[Sequence[float], ...]]:
     """Group, numbers of the processes, and their values, if all processes say which they are."""
     group = raw.metadata.get("process.group")
-    if not means or not isinstance(group, str) or len(set(raw.numbers)) < len(means):
+    if not means or not isinstance(group, str) or not all(type(number) is int for number in raw.numbers):
         return "", (), ()
-    if not all(type(number) is int for number in raw.numbers):
+    if len(set(raw.numbers)) < len(means):
         return "", (), ()
     return group, raw.numbers, tuple(raw.processes)
 

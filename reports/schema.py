@@ -35,7 +35,7 @@ def cell_name(raw: RawBenchmark) -> str:
         schema = str(metadata["gmembench.schema"])[:20]
         raise UserError(f"schema {schema} is not known", raw.where, f"this version reads schema {SCHEMA}")
     kind = metadata.get("gmembench.kind")
-    if kind not in UNITS:
+    if not isinstance(kind, str) or kind not in UNITS:
         raise UserError("gmembench.kind is neither counted nor measured", raw.where, WRITE_AGAIN)
     _check_unit(metadata, UNITS[kind], raw.where)
     for part in NAME_PARTS:

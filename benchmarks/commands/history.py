@@ -90,9 +90,9 @@ def moment(text: str) -> dt.datetime:
     """A time from ISO 8601, in UTC if it says nothing else."""
     try:
         found = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         raise UserError(f"{text[:40]!r} is not a time", "--time", "write 2026-01-02T03:04:05Z") from None
-    return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
 
 
 @history.command()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import gmembench
 from gmembench.benchmarks.commands import options
 from gmembench.core.errors import UserError
 
@@ -250,12 +251,15 @@ class Found:
 
 def plan_of(asked: Asked, cells: Sequence["Cell"]) -> dict[str, Any]:
     """What must be the same when a run is resumed, by the names of which a user is told."""
-    from gmembench.benchmarks import machine
+    from gmembench.benchmarks import machine, sources, tiers
     from gmembench.benchmarks.counter import kernels_state
     from gmembench.core.jit import DIGEST
 
     return {
+        "version": gmembench.__version__,
         "digest of the model's source": DIGEST,
+        "digest of the scenarios and the matrix": sources.digest_of_benchmarks(),
+        "digest of --path and --trace": sources.digest_of_parts(asked.paths, asked.trace),
         "machine": None if asked.counted else machine.fingerprint(machine.facts()),
         "compiling": kernels_state() != "interpreted",
         "tier": asked.tier,
@@ -267,6 +271,7 @@ def plan_of(asked: Asked, cells: Sequence["Cell"]) -> dict[str, Any]:
         "--path": [str(path) for path in asked.paths],
         "--trace": str(asked.trace) if asked.trace else None,
         "cells": [cell.name for cell in cells if cell.reason is None],
+        "effort": None if asked.counted else vars(tiers.TIERS[asked.tier].effort),
     }
 
 
@@ -332,6 +337,14 @@ class UnderWay:
             self.kept.discard()
         return found
 
+    def do(self) -> None:
+        """Count and time. What a mistake of the user leaves is removed."""
+        try:
+            self.work.do()
+        except UserError:
+            self.kept.discard()
+            raise
+
     def interrupted(self) -> None:
         """Write what there is, and say how to go on."""
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the file
@@ -357,14 +370,11 @@ def execute(cells: Sequence["Cell"], asked: Asked, quiet: bool) -> Found:
         bar = stack.enter_context(progress.shown(quiet))
         run_ = UnderWay(asked, cells, kept, conditions, harness.Run(work_of(asked, cells), bar, kept))
         try:
-            run_.work.do()
+            run_.do()
+            found = run_.write(complete=True)
         except (KeyboardInterrupt, SystemExit):
             run_.interrupted()
             raise
-        except UserError:
-            kept.discard()
-            raise
-        found = run_.write(complete=True)
         if found.outcome.untimed and not asked.counted:
             bar.note(f"counted, but not timed: {len(found.outcome.untimed)} of {len(run_.work.work.cells)} cells")
         if found.warning:

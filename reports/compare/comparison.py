@@ -91,7 +91,7 @@ def compare(
     samples = {**_samples(pool, new), **interleaved.cells}
     measured = compare_measured([{**samples, **interleaved.groups}, interleaved.designs], rules)
     newest: dict[str, Numbers] = {name: numbers for run in base for name, numbers in run.cells.items()}
-    names = [*newest, *(name for name in new.cells if name not in newest)] if base else []
+    names = list(dict.fromkeys([*newest, *new.cells, *new.failed])) if base else []
     found = [_verdict(name, newest.get(name), new, measured.get(name), rules) for name in names]
     found.sort(key=lambda cell: (not cell.finding, VERDICTS.index(cell.verdict), cell.cell))
     notes += _warnings(new, times)
@@ -158,10 +158,10 @@ def _samples(pool: Sequence[Run], new: Run) -> dict[str, Sample]:
 
 def _verdict(name: str, base: Numbers | None, new: Run, measured: Measured | None, rules: Rules) -> CellVerdict:
     """The verdict of one cell. `base`: its numbers in the newest base run that has it."""
-    if base is None:
-        return CellVerdict(name, "new", reason="the base does not have it")
     if name not in new.cells:
         return _gone(name, new)
+    if base is None:
+        return CellVerdict(name, "new", reason="the base does not have it")
     numbers = new.cells[name]
     if base.facts != numbers.facts:
         key = next(key for key in [*base.facts, *numbers.facts] if base.facts.get(key) != numbers.facts.get(key))

@@ -69,7 +69,9 @@ def read_rules(path: Path | None, threshold: float | None = None) -> Rules:
     rules = Rules(THRESHOLD if chosen is None else chosen, found.counted, found.alpha, tuple(found.cells))
     shares = [rules.threshold, rules.counted, *(s for r in rules.cells for s in (r.threshold, r.counted))]
     if any(share is not None and not 0 <= share < math.inf for share in shares) or not 0 < rules.alpha < 1:
-        raise UserError("a share is negative, or alpha is not between 0 and 1", str(path or "--threshold"), "mend it")
+        raise UserError(
+            "a share is negative, or alpha is not between 0 and 1", str(path or "--threshold"), "write shares as 0.03"
+        )
     return rules
 
 

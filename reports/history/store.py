@@ -104,7 +104,7 @@ def _time_of(metadata: Mapping[str, Any], path: Path) -> dt.datetime:
     for key in ("gmembench.date", "date"):
         try:
             found = dt.datetime.fromisoformat(str(metadata[key]))
-        except (KeyError, ValueError):
+            return found.astimezone(dt.UTC)
+        except (KeyError, ValueError, OverflowError):
             continue
-        return found.astimezone(dt.UTC)
     return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)

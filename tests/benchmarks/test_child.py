@@ -110,3 +110,10 @@ def test_a_checkout_on_the_path_is_passed_on(monkeypatch: pytest.MonkeyPatch, tm
     assert child.environment()["PYTHONPATH"] == os.pathsep.join([str(tmp_path), "/other"])
     monkeypatch.setattr(child.site, "getsitepackages", lambda: [str(tmp_path)])
     assert child.environment()["PYTHONPATH"] == "/other"
+
+
+def test_a_line_that_is_no_answer_is_told() -> None:
+    """Something prints where answers go: what it said, and the mend."""
+    assert child.answer_of(b'{"a": 1}') == {"a": 1}
+    with pytest.raises(child.ChildFailed, match=r"said 'hello' on standard output.*print to standard error"):
+        child.answer_of(b"hello")

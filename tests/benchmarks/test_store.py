@@ -100,3 +100,15 @@ def test_a_full_disk_keeps_the_pieces(tmp_path: Path, monkeypatch: pytest.Monkey
             with pytest.raises(UserError, match=r"No space left on device.*add --resume"):
                 first.write_result(tmp_path / "r.json", "ours", complete=True)
         assert first.kept("jobs") == {"a": {}}
+
+
+def test_a_plan_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full from the beginning: one line, and no folder."""
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "replace_file", full)
+    with pytest.raises(UserError, match="No space left"), store.opened(tmp_path / "a.json", {}, resume=False):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -377,6 +377,35 @@ def test_a_cell_that_a_base_run_lacks_is_compared_beside_the_others_of_the_rest(
     assert processes["s0/d2/none/4K"] == (7, (16, 8))
 
 
+def test_chance_is_taken_for_a_difference_as_seldom_as_p_says() -> None:
+    """Processes that differ by luck alone: p below 0.05 in 5 % of cells, and below 0.01 in 1 %, not twice as many."""
+    chance = random.Random(22)
+    p_values = []
+    for _ in range(12):
+        runs = []
+        for _ in range(2):
+            cells = restless_cells(chance, "boot", 8, {})
+            for name, cell in cells.items():
+                lucks = [chance.lognormvariate(0, 0.05) for _ in cell.processes]
+                rounds = tuple(
+                    [luck * value for value in values] for luck, values in zip(lucks, cell.rounds_s, strict=True)
+                )
+                cells[name] = replace(cell, rounds_s=rounds)
+            runs.append(a_run(cells))
+        found = compare([runs[0]], runs[1], Rules())
+        p_values += [cell.measured.p for cell in found.cells if cell.measured]
+    assert sum(p < 0.05 for p in p_values) <= 0.09 * len(p_values)
+    assert sum(p < 0.01 for p in p_values) <= 0.035 * len(p_values)
+
+
+def test_a_cell_that_failed_and_has_no_base_is_a_finding() -> None:
+    """A new cell that fails must not pass because there is nothing to compare it with."""
+    base, new = a_run({"c": counted_cell()}), a_run({"c": counted_cell()}, "b.json")
+    found = compare([base], replace(new, failed={"d": "out of memory"}), Rules())
+    assert not found.passed
+    assert [(cell.cell, cell.verdict) for cell in found.findings] == [("d", "gone")]
+
+
 @pytest.mark.parametrize("designs", [5, 6, 8])
 @pytest.mark.parametrize("factor", [0.5, 0.8, 2.0])
 def test_a_design_that_changes_moves_no_other(designs: int, factor: float) -> None:

@@ -207,6 +207,7 @@ def binary(path: Path) -> None:
         (duplicate, "twice"),
         (set_common("gmembench.schema", 2), "schema 2"),
         (set_common("gmembench.kind", "guessed"), "kind"),
+        (set_common("gmembench.kind", {"a": 1}), "kind"),
         (set_common("cell.design", "a\x00b"), "cell.design"),
         (set_common("cell.design", ""), "cell.design"),
         (set_common("count.steps", "many"), "count.steps is not a count"),

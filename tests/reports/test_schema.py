@@ -54,6 +54,7 @@ def test_results_are_accepted(result_file: Callable[..., Path], kind: str) -> No
     [
         ("gmembench.schema", 2),
         ("gmembench.kind", "guessed"),
+        ("gmembench.kind", ["counted"]),
         ("unit", "byte"),
         ("unit", "integer"),
         ("count.steps", -1),
