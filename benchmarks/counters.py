@@ -26,6 +26,10 @@ SILENCE_AT_MOST_S = 120.0
 """A child gives a sign of life every second, but not while compiled rows run: 240 calls and a pass make a cell."""
 
 
+CELL_AT_MOST_S = 900.0
+"""For one cell, compiling included, whatever signs of life there are: operations of a scenario may come without end."""
+
+
 def count_command(request: child.Request) -> list[str]:
     """The command of a child that counts the cells it is asked for."""
     return child.module_command("gmembench.benchmarks.counter") + request.arguments()
@@ -39,7 +43,7 @@ class Counter:
         self._child = self._running.enter_context(child.running(count_command(request), asked=True))
         self._unread = b""
         self._alive = False
-        self._heard_s = time.monotonic()
+        self._heard_s = self._begun_s = time.monotonic()
         self.asked: deque[str] = deque()
 
     def fileno(self) -> int:
@@ -49,29 +53,35 @@ class Counter:
     def ask(self, left: deque[str]) -> None:
         """Ask for as many cells as it may have before it. A child that has ended shows it in `lines`."""
         while left and len(self.asked) < (AHEAD if self._alive else 1):
+            if not self.asked:
+                self._begun_s = time.monotonic()
             self.asked.append(left.popleft())
             self._heard_s = time.monotonic()
             with contextlib.suppress(BrokenPipeError):
                 self._child.ask(self.asked[-1])
 
     def patience_s(self) -> float:
-        """Seconds for which it may still be silent."""
+        """Seconds for which it may still be silent, or take for its cell."""
         longest = SILENCE_AT_MOST_S if self._alive else START_AT_MOST_S
-        return max(0.0, self._heard_s + longest - time.monotonic())
+        end_s = min(self._heard_s + longest, self._begun_s + CELL_AT_MOST_S)
+        return max(0.0, end_s - time.monotonic())
+
+    def _why_ended(self) -> str:
+        if not self._alive:
+            return f"did not start within {START_AT_MOST_S:.0f} s: the machine is too busy, try again"
+        if time.monotonic() >= self._begun_s + CELL_AT_MOST_S:
+            return f"was counted for {CELL_AT_MOST_S:.0f} s without an end: look at what makes its operations"
+        return (
+            f"ended after {SILENCE_AT_MOST_S:.0f} s in which the rows of the design did not come to an end: look "
+            "for rows that lead back to themselves (gmembench list rows)"
+        )
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it has answered meanwhile. Raises ChildFailed if the child ended, or is silent, over its first cell."""
+        """What it has answered meanwhile. Raises ChildFailed if it ended over its first cell, or has had its time."""
         if not select.select([self], [], [], 0)[0]:
             if self.patience_s() > 0:
                 return []
-            if not self._alive:
-                raise child.ChildFailed(
-                    f"did not start within {START_AT_MOST_S:.0f} s: the machine is too busy, try again"
-                )
-            raise child.ChildFailed(
-                f"ended after {SILENCE_AT_MOST_S:.0f} s in which the rows of the design did not come to an end: look "
-                "for rows that lead back to themselves (gmembench list rows)"
-            )
+            raise child.ChildFailed(self._why_ended())
         found = os.read(self.fileno(), 1 << 20)
         if not found:
             raise child.ChildFailed(self._child.cause_of_end())
@@ -80,6 +90,9 @@ class Counter:
         answers: list[dict[str, Any]] = [child.answer_of(text) for text in lines if text]
         for _ in answers:
             self.asked.popleft()
+            self._begun_s = time.monotonic()
+        if self.asked and self.patience_s() == 0:
+            raise child.ChildFailed(self._why_ended())
         return answers
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ for text in sys.stdin:
         os.kill(os.getpid(), 11)
     if asked == "silent":
         time.sleep(3600)
-    for _ in range(3 if asked == "slow" else 0):
+    for _ in range({"slow": 3, "endless": 1000}.get(asked, 0)):
         time.sleep(0.8)
         print(flush=True)
     print(json.dumps({"cell": asked}), flush=True)
@@ -71,6 +71,15 @@ def test_a_silent_child_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rows that lead back to themselves" in found["silent"][0]["error"]
     assert "error" not in found["slow"][0]
     assert "error" not in found["one"][0]
+
+
+@pytest.mark.usefixtures("fake_child")
+def test_a_cell_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signs of life do not help a cell that never comes to an end; others have the time for themselves."""
+    monkeypatch.setattr(counters, "CELL_AT_MOST_S", 3.0)
+    found = lines_of("one", "endless", "slow", "two")
+    assert found["endless"][0]["error"].startswith("was counted for 3 s without an end")
+    assert all("error" not in found[name][0] for name in ("one", "slow", "two"))
 
 
 def test_a_child_that_never_comes_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
