@@ -62,7 +62,7 @@ def interleaved_samples(pool: Sequence[Run], new: Run) -> Interleaved:
         for runs, cells in had.items():
             common = [cell for more, members in had.items() if set(runs) <= set(more) for cell in members]
             samples, pace = _beside_each_other([bases[run][name] for run in runs], group, common)
-            for cell in set(cells) & set(samples):
+            for cell in cells if samples else ():
                 found.cells[cell] = samples[cell]
                 parts.setdefault(group[cell].facts["design"], []).append((runs, samples[cell]))
             if pace and runs == most:

@@ -431,6 +431,14 @@ def test_a_design_that_changes_moves_no_other(designs: int, factor: float) -> No
     assert {name.split("/")[1] for name in told} == {"design1"}
 
 
+def test_rows_stand_in_the_order_of_the_cells() -> None:
+    """Scenarios and designs come as they do in the run, the same in every process."""
+    chance = random.Random(23)
+    base, new = (loud_run(chance, 5, lambda scenario, design: 1.0 + design) for _ in range(2))
+    rows = [row.cell for row in compare([base], new, Rules()).groups]
+    assert rows == [*(f"s{number}/none/4K" for number in range(5)), *(f"*/d{number}/*" for number in range(8))]
+
+
 def test_one_slow_cell_is_not_told_of_its_design() -> None:
     """A cell four times slower is a finding; what its design's cells have in common has not moved."""
     slower = times_told(random.Random(16), lambda scenario, design: 4.0 if (scenario, design) == (2, 3) else 1.0, 12)
