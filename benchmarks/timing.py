@@ -46,7 +46,7 @@ def cause_of(process: child.Child, kills_before: int) -> str:
 
 
 def _lines(process: child.Child, limit_s: float) -> Iterator[dict[str, Any]]:
-    """What a process says. Raises TimeoutError if it is silent for longer than the limit."""
+    """What a process says. Raises TimeoutError if it is silent for longer than the limit, ChildFailed if it prints."""
     unread = b""
     deadline = time.monotonic() + limit_s
     while True:
@@ -57,7 +57,7 @@ def _lines(process: child.Child, limit_s: float) -> Iterator[dict[str, Any]]:
             return
         deadline = time.monotonic() + limit_s
         *lines, unread = (unread + found).split(b"\n")
-        yield from (json.loads(line) for line in lines if line)
+        yield from (child.answer_of(line) for line in lines if line)
 
 
 class Timer:
@@ -120,4 +120,6 @@ class Timer:
         except TimeoutError:
             cause = f"over its time limit: no value within {self._limit_s:.0f} s"
             raise CellFailed(self._at, cause) from None
+        except child.ChildFailed as error:
+            raise CellFailed(self._at, str(error)) from None
         raise CellFailed(self._at, cause_of(self._child, self._kills))

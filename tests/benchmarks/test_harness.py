@@ -1,6 +1,7 @@
 """What happens when a cell fails, when its process ends, and what is not done twice."""
 
 import itertools
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ def fake_children(monkeypatch: pytest.MonkeyPatch) -> None:
 def run_of(*names: str, kept: store.Store | None = None, **more: Any) -> harness.Run:
     """A run of some cells that shows nothing."""
     return harness.Run(fakes.work_of(*names, **more), Progress(Console(quiet=True), None, lines=False), kept)
+
+
+def test_a_process_that_prints_fails_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is no answer: the cell has failed with what was said, and the run ends in its own way."""
+    monkeypatch.setattr(timing, "job_command", lambda request: [sys.executable, "-c", "print('hello'); input()"])
+    outcome = run_of("a/x").do()
+    assert "said 'hello' on standard output" in outcome.failed["a/x/none/4K"]
 
 
 def test_every_process_times_all_designs_of_a_group() -> None:
