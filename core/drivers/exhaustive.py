@@ -1,11 +1,14 @@
 """The exhaustive driver: every reachable state of an instance, or the shortest way to a state that must not be."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gmembench.core.drivers.blocks import Collapsed
 from gmembench.core.drivers.canonical import Canonical
+from gmembench.core.drivers.collapsed import insert_collapsed, search_collapsed
 from gmembench.core.drivers.fingerprints import (
     BUCKET,
     aligned_words,
@@ -22,8 +25,11 @@ from gmembench.core.drivers.partial_order import PartialOrder
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.search import (
     BATCH,
+    BEYOND,
+    BLOCKS_FULL,
     DONE,
     EDGES_FULL,
+    EFFECTS_FULL,
     ENOUGH_STATES,
     FAILED,
     LINKS_FULL,
@@ -38,6 +44,8 @@ from gmembench.core.drivers.search import (
     search_on,
 )
 from gmembench.core.drivers.stepper import Stepper
+from gmembench.core.footprints import FootprintError
+from gmembench.core.intrinsics.lanes import STATE_WORDS
 from gmembench.core.invariant import WHENS
 from gmembench.core.jit import kernel
 from gmembench.core.judges import SHIPPED, Violation, violation_of
@@ -46,7 +54,7 @@ from gmembench.core.world import SMALL, small_head
 GROWTH = 1.5
 """By how much the table grows. With MOST_FULL, at most 8 * 1.5 / 0.85 = 14.2 bytes a state stand in it."""
 
-MOST_FULL = 0.85
+MOST_FULL = 0.77
 
 
 def more_buckets(buckets: int) -> int:
@@ -117,7 +125,7 @@ def next_alone(
 
 
 @kernel
-def _first_fingerprint(buffer: np.ndarray, at: int, keys: np.ndarray, table: np.ndarray) -> int:
+def _insert_first(buffer: np.ndarray, at: int, keys: np.ndarray, table: np.ndarray) -> int:
     return find_or_insert(table, fingerprint(small_head(buffer), at, keys))
 
 
@@ -148,15 +156,17 @@ class Explorer:
         seconds: float = float("inf"),
         states: int = 1 << 31,
         expected: int = 0,
+        collapse: bool = True,
     ) -> None:
-        """`expected`: states that the table is made for from the beginning; growing to it takes a tenth of the time."""
+        """`expected`: states that the table is made for from the beginning; growing to it takes a tenth of the time.
+
+        `collapse`: go through collapsed states where that can be done, which is faster and finds the same.
+        """
         self.prepared = Prepared(instance)
         self.breadth = int(order == "breadth")
         self.live = int(live) if stuck else -1
         self.memory_bytes, self.seconds, self.most_states = memory_bytes, seconds, states
         p = self.prepared
-        self.words = p.words
-        self.keys = hash_keys(self.words)
         self.search = np.zeros(1, SEARCH)
         buffer = p.world.buffer
         settle_first(p)
@@ -164,9 +174,16 @@ class Explorer:
         self.search[0]["failed_choice"] = -1
         self.canonical = Canonical(p, vcpus="vcpus" in reductions, pages="pages" in reductions)
         self.canonical.sort(buffer)
-        self.batch = max(BATCH, p.most_moves)
-        self.work = self._work(buffer, self.batch + 1)
-        self.table = empty_table(max(FEWEST_BUCKETS, int(expected / MOST_FULL) // BUCKET + 1))
+        self.reductions = reductions
+        self.order = PartialOrder(p)
+        self.partial = int("order" in reductions and self.order.applies)
+        whole = not collapse or self.partial or self.canonical.symmetric or self.canonical.paged
+        self.collapsed = None if whole or not Collapsed.applies(p) else Collapsed(p)
+        self.words = STATE_WORDS if self.collapsed else p.words
+        self.keys = hash_keys(self.words)
+        self.batch = max(64 if self.collapsed else BATCH, p.most_moves)
+        self.work = self._work(buffer, 1 if self.collapsed else self.batch + 1)
+        self.table = empty_table(max(FEWEST_BUCKETS, int((expected + self.batch) / MOST_FULL) // BUCKET + 1))
         self.ids = np.zeros(len(self.table) if live else 0, np.uint32)
         self.waiting_ids = np.zeros(1 << 11, np.uint32)
         self.waiting = aligned_words(len(self.waiting_ids) * self.words)
@@ -175,13 +192,16 @@ class Explorer:
         self.edges = np.zeros((1 << 13 if live else 0, 2), np.uint32)
         self.moves = np.zeros(p.most_moves + SPARE_MOVES, np.int64)
         self.made = np.zeros(self.batch * MADE_ITEMS, np.int64)
-        self.reductions = reductions
-        self.order = PartialOrder(p)
-        self.partial = int("order" in reductions and self.order.applies)
+        self.listed = np.zeros((2, self.batch + SPARE_MOVES), np.int64)
+        self.next_states = aligned_words(self.batch * STATE_WORDS if self.collapsed else 0)
         self.prints = np.zeros(self.batch, np.uint64)
         self.later = np.zeros(self.batch, np.int64)
-        _first_fingerprint(buffer, SMALL.state_at, self.keys, self.table)
-        self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
+        if self.collapsed is None:
+            self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
+            _insert_first(buffer, SMALL.state_at, self.keys, self.table)
+        else:
+            self.waiting[: self.words] = self.collapsed.first(self.work, self.moves)
+            insert_collapsed(self.waiting, self.keys, self.table)
         self.search[0]["last"] = self.search[0]["states"] = 1
         self.peak_bytes = self.table.nbytes + self.other_bytes
         self.complete = False
@@ -201,7 +221,7 @@ class Explorer:
     def other_bytes(self) -> int:
         """Bytes of everything but the table."""
         arrays = (self.work, self.ids, self.waiting, self.waiting_ids, self.parents, self.choices, self.edges)
-        return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for array in arrays) + (self.collapsed.nbytes if self.collapsed else 0)
 
     def _fits(self, more: int) -> bool:
         """Whether there is room for so many bytes beside all that there is; notes them, if so."""
@@ -246,11 +266,94 @@ class Explorer:
         self.edges = _doubled(self.edges)
         return True
 
+    def _grow_blocks(self) -> bool:
+        return self._grow_collapsed(Collapsed.grow_blocks)
+
+    def _grow_effects(self) -> bool:
+        return self._grow_collapsed(Collapsed.grow_effects)
+
+    def _grow_collapsed(self, grow: Callable[[Collapsed], None]) -> bool:
+        assert self.collapsed is not None
+        if not self._fits(2 * self.collapsed.nbytes):  # at most: the old ones stay meanwhile
+            return False
+        grow(self.collapsed)
+        return True
+
     def _on(self) -> int:
         """Search on until the loop returns; says why."""
         return self._loop()
 
     def _loop(self) -> int:
+        return self._loop_whole() if self.collapsed is None else self._loop_collapsed(self.collapsed)
+
+    def _loop_collapsed(self, c: Collapsed) -> int:
+        p = self.prepared
+        return int(
+            search_collapsed(
+                self.work,
+                self.work.view(np.uint64),
+                self.waiting,
+                self.waiting.view(np.uint16),
+                self.waiting_ids,
+                self.table,
+                self.ids,
+                self.parents,
+                self.choices,
+                self.edges,
+                self.keys,
+                self.next_states,
+                self.next_states.view(np.uint16),
+                c.lanes,
+                c.first_actor,
+                c.blocks,
+                c.lane_of,
+                c.numbers,
+                c.told,
+                c.block_keys,
+                c.counts,
+                c.sights.sees,
+                c.effects,
+                c.effects.view(np.uint16),
+                self.listed[0],
+                self.listed[1],
+                c.uncounted,
+                p.rows,
+                p.ways,
+                p.entries,
+                p.operations,
+                p.ends,
+                p.flags,
+                p.forces,
+                p.force_rows,
+                p.gate_of,
+                p.gates,
+                p.gate_rows,
+                p.keep,
+                p.neutral,
+                p.seq_live,
+                p.judged,
+                p.masks,
+                p.watches.tags,
+                p.watches.wanted,
+                p.watches.conditions,
+                p.watches.seen,
+                self.moves,
+                self.made,
+                self.prints,
+                self.later,
+                SMALL.state_at,
+                int(p.instance.timer),
+                c.check,
+                p.most_moves,
+                self.breadth,
+                self.live,
+                int(len(self.table) * MOST_FULL),
+                self.most_states,
+                self.search,
+            )
+        )
+
+    def _loop_whole(self) -> int:
         p = self.prepared
         return int(
             search_on(
@@ -345,6 +448,8 @@ class Explorer:
             WAITING_FULL: self._grow_waiting,
             LINKS_FULL: self._grow_links,
             EDGES_FULL: self._grow_edges,
+            BLOCKS_FULL: self._grow_blocks,
+            EFFECTS_FULL: self._grow_effects,
         }
         no_memory = f"{self.memory_bytes:,} bytes of memory"
         self.search[0]["pause_at"] = PAUSE_TRANSITIONS
@@ -353,6 +458,9 @@ class Explorer:
             return why, no_memory
         while why not in (DONE, FAILED):
             why = self._on()
+            if why == BEYOND:
+                name = self.prepared.code.info[int(self.search[0]["failed_choice"])].name
+                raise FootprintError(f"{name} touches what its footprint does not name")
             if why == PAUSED:
                 self.search[0]["pause_at"] = self.search[0]["transitions"] + PAUSE_TRANSITIONS
             elif why == ENOUGH_STATES:

@@ -57,10 +57,16 @@ def empty_table(buckets: int) -> np.ndarray:
 
 
 @inlined_part
+def print_of(hashed: Word) -> Word:
+    """The fingerprint of what has this hash (u8). Never EMPTY."""
+    total = fold_product(hashed ^ np.uint64(SPREAD), np.uint64(SPREAD))
+    return total if total != np.uint64(EMPTY) else np.uint64(1)
+
+
+@inlined_part
 def fingerprint(w: Record, at: int, keys: np.ndarray) -> Word:
     """The fingerprint of half as many words as there are keys, at a distance in bytes from the header. Never EMPTY."""
-    total = fold_product(hash_words(w, at, keys) ^ np.uint64(SPREAD), np.uint64(SPREAD))
-    return total if total != np.uint64(EMPTY) else np.uint64(1)
+    return print_of(hash_words(w, at, keys))
 
 
 @inlined_part

@@ -38,8 +38,20 @@ BATCH = 32
 """Successors that are made before they are looked up: they fit into the first-level cache, and as many lines of the
 table can be on their way at once."""
 
-DONE, FAILED, TABLE_FULL, WAITING_FULL, LINKS_FULL, EDGES_FULL, PAUSED, ENOUGH_STATES = range(8)
-"""Why the loop returned."""
+(
+    DONE,
+    FAILED,
+    TABLE_FULL,
+    WAITING_FULL,
+    LINKS_FULL,
+    EDGES_FULL,
+    PAUSED,
+    ENOUGH_STATES,
+    BLOCKS_FULL,
+    EFFECTS_FULL,
+    BEYOND,
+) = range(11)
+"""Why a loop returned. The last three: only that of collapsed.py."""
 
 SEARCH = np.dtype(
     [
