@@ -2,17 +2,24 @@
 
 import numpy as np
 
-from gmembench.core.drivers.collapsed import EFFECT_WORDS, NUMBERED, SEES_ALL, WAY_LEFT, move_effects, move_numbers, number_all
+from gmembench.core.drivers.collapsed import (
+    EFFECT_WORDS,
+    NO_ROW,
+    NUMBERED,
+    SEES_ALL,
+    move_effects,
+    move_numbers,
+    number_all,
+)
 from gmembench.core.drivers.fingerprints import aligned_words, hash_keys
 from gmembench.core.drivers.moves import MAY_COUNT
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.footprints.kinds import HEADER_KIND, OWN_TLB, SELF
 from gmembench.core.footprints.rows import RowPrints, row_prints
 from gmembench.core.intrinsics.blocks import BLOCK
-from gmembench.core.intrinsics.lanes import LANES, LAST, STATE_WORDS
+from gmembench.core.intrinsics.lanes import FREE, LANES, STATE_WORDS
 from gmembench.core.judges import SHIPPED
 from gmembench.core.liveness import OTHERS
-from gmembench.core.outcomes import OUTCOMES
 from gmembench.core.rows import END
 from gmembench.core.world import SMALL
 
@@ -115,7 +122,7 @@ class Collapsed:
     @staticmethod
     def applies(prepared: Prepared) -> bool:
         """Whether the states of an instance can be collapsed: they are small, and no event looks at others."""
-        fits = prepared.words // BLOCK <= LAST and len(prepared.rows) * len(OUTCOMES) < WAY_LEFT
+        fits = prepared.words // BLOCK <= FREE and len(prepared.rows) < NO_ROW
         return fits and not prepared.instance.forces and not prepared.instance.gates
 
     @property
@@ -123,6 +130,11 @@ class Collapsed:
         """Bytes of all arrays."""
         arrays = (self.blocks, self.lane_of, self.numbers, self.told, self.effects)
         return sum(array.nbytes for array in arrays)
+
+    @property
+    def has_all_numbers(self) -> bool:
+        """Whether there is room for as many blocks as there are numbers."""
+        return len(self.lane_of) >= MOST_BLOCKS
 
     def _room_for_blocks(self, room: int) -> None:
         self.blocks = aligned_words(room * BLOCK)

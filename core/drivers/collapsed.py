@@ -43,6 +43,7 @@ from gmembench.core.intrinsics.blocks import LANES as LINE
 from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.intrinsics.items import item, put_item
 from gmembench.core.intrinsics.lanes import (
+    FREE,
     LANES,
     LAST,
     MIX,
@@ -58,21 +59,27 @@ from gmembench.core.intrinsics.lanes import (
 from gmembench.core.intrinsics.words import fold_product, high_product
 from gmembench.core.jit import inlined_part, kernel, lean_kernel
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
-from gmembench.core.views import Record
+from gmembench.core.views import Record, Word
 from gmembench.core.world import actor, small_head_at
+
+BATCH = 64
+"""Successors that are made before they are looked up."""
 
 NUMBERED, REMEMBERED, UNCHECKED = range(3)
 """Items of `counts`: one more than the last number of a block; effects that are remembered; effects that are still
 looked up before one is checked."""
 
 EFFECT_WORDS = 2 * STATE_WORDS
-"""Words of an effect, a cache line: what was seen, then its exclusive-or with what it became. The last lane of the
-latter says how the move went: WAY_LEFT, or the number of the way that was taken, row * outcomes + outcome."""
+"""Words of an effect, a cache line: what was seen, then its exclusive-or with what it became. The last lanes of the
+latter say how the move went: OUTCOME_LANE and ROW_LANE, of the whole effect."""
 
-WAY_LEFT = (1 << 16) - 1
+OUTCOME_LANE, ROW_LANE = LANES + FREE, LANES + LAST
 
-MADE_STATE, MADE_CHOICE, MADE_WAY = range(3)
-"""What is kept of a successor: the number of the state it came from, the choice, and how the move went."""
+NO_ROW = (1 << 16) - 1
+"""The row of a vCPU that left the guest."""
+
+MADE_STATE, MADE_CHOICE, MADE_ROW = range(3)
+"""What is kept of a successor: the number of the state it came from, the choice, and the row that ran or NO_ROW."""
 
 MADE_ITEMS = 4
 
@@ -92,6 +99,7 @@ is next, and which blocks that can see, 0 for an actor that is done."""
 
 ROW_MASK = (1 << SIGHT_SHIFT - ROW_SHIFT) - 1
 
+
 @inlined_part
 def number_of(
     work: np.ndarray,
@@ -107,7 +115,7 @@ def number_of(
     """The number of one block of the world; negative, less one, if it was given just now. Numbers begin at 1."""
     at = state_at // 8 + BLOCK * lane
     told = hash_words(small_head_at(work, 0), 8 * at, block_keys)
-    slot = np.int64(high_product(fold_product(told ^ np.uint64(lane), np.uint64(MIX)), np.uint64(len(numbers))))
+    slot: Word = np.int64(high_product(fold_product(told ^ np.uint64(lane), np.uint64(MIX)), np.uint64(len(numbers))))
     while True:
         number = item(numbers, slot)
         if number == 0:
@@ -201,7 +209,7 @@ def number_all(
         if number < 0:
             number = -1 - number
             of = lane - first_actor
-            if 0 <= of and of < actors:
+            if of >= 0 and of < actors:
                 told[number] = tell_moves(
                     w,
                     of,
@@ -238,13 +246,26 @@ def settle_moved(
 
 
 @inlined_part
-def way_of(went: int, row: int) -> int:
-    """How a move went, in 16 bits."""
+def count_taken(ways: np.ndarray, row: int, outcome: int) -> None:
+    """Count that a row ended in an outcome, in `ways` as moves.py has them."""
+    way = 2 * (row * len(OUTCOMES) + outcome) + WAY_TAKEN
+    put_item(ways, way, item(ways, way) + 1)
+
+
+@inlined_part
+def row_of(went: int, row: int) -> int:
+    """The row of a move that `make_move` made, or that waited."""
     if went == LEFT:
-        return WAY_LEFT
-    if went == WAITED:
-        return row * len(OUTCOMES) + BLOCKED
-    return (went >> OUTCOME_BITS) * len(OUTCOMES) + (went & (1 << OUTCOME_BITS) - 1)
+        return NO_ROW
+    return row if went == WAITED else went >> OUTCOME_BITS
+
+
+@inlined_part
+def outcome_of(went: int) -> int:
+    """The outcome of a move, BLOCKED if it waited."""
+    if went == LEFT:
+        return 0
+    return BLOCKED if went == WAITED else went & (1 << OUTCOME_BITS) - 1
 
 
 @inlined_part
@@ -299,7 +320,8 @@ def remember(
     effect = LANES * 2 * slot
     for lane in range(LANES):
         put_item(effect_lanes, effect + LANES + lane, 0)
-    put_item(effect_lanes, effect + LANES + LAST, way_of(went, row))
+    put_item(effect_lanes, effect + ROW_LANE, row_of(went, row))
+    put_item(effect_lanes, effect + OUTCOME_LANE, outcome_of(went))
     if went >= 0 and judge_move(w, number, actor(w, number)["program"], masks, search):
         return FAILED
     if went != WAITED:
@@ -315,7 +337,7 @@ def remember(
             if new < 0:
                 new = -1 - new
                 of = lane - first_actor
-                if 0 <= of and of < w["actors_n"]:
+                if of >= 0 and of < w["actors_n"]:
                     told[new] = tell_moves(
                         w,
                         of,
@@ -375,12 +397,13 @@ def check_effect(
     row = item(told, item(state_lanes, base + first_actor + number)) >> ROW_SHIFT & ROW_MASK
     before = actor(w, number)["row"]
     went = make_move(w, choice, before, rows, uncounted, entries, operations, forces, force_rows, gates, gate_rows)
-    effect = LANES * 2 * slot + LANES
-    same = way_of(went, row) == item(effect_lanes, effect + LAST)
+    effect = LANES * 2 * slot
+    same = row_of(went, row) == item(effect_lanes, effect + ROW_LANE)
+    same = same and outcome_of(went) == item(effect_lanes, effect + OUTCOME_LANE)
     if went != WAITED:
         settle_moved(w, number, went, flags, seq_live, keep, neutral)
         for lane in range(lanes):
-            new = item(state_lanes, base + lane) ^ item(effect_lanes, effect + lane)
+            new = item(state_lanes, base + lane) ^ item(effect_lanes, effect + LANES + lane)
             same = same and same_block(work_words, state_at // 8 + BLOCK * lane, blocks, BLOCK * new)
     if same:
         return DONE
@@ -396,7 +419,7 @@ def move_effects(effects: np.ndarray, effect_lanes: np.ndarray, larger: np.ndarr
         move = item(effect_lanes, LANES * 2 * i + LAST)
         if move != 0:
             told = seen_hash(effects, EFFECT_WORDS * i, -1, move, keys)
-            slot = np.int64(high_product(told, np.uint64(slots)))
+            slot: Word = np.int64(high_product(told, np.uint64(slots)))
             while item(larger, EFFECT_WORDS * slot + STATE_WORDS - 1) != np.uint64(0):
                 slot += 1
                 if slot == slots:
@@ -412,7 +435,7 @@ def move_numbers(
     for number in range(1, count):
         told = hash_words(small_head_at(bytes_of, 0), 8 * BLOCK * number, keys)
         lane = np.uint64(lane_of[number])
-        slot = np.int64(high_product(fold_product(told ^ lane, np.uint64(MIX)), np.uint64(len(numbers))))
+        slot: Word = np.int64(high_product(fold_product(told ^ lane, np.uint64(MIX)), np.uint64(len(numbers))))
         while numbers[slot] != 0:
             slot += 1
             if slot == len(numbers):
@@ -485,11 +508,12 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
 ) -> int:
     """Search on until something is full, found or done; says which. As search_on, but for what is collapsed.
 
-    `listed`: i8, moves before they are looked up, and `slot_of` where their effects should be. `waiting`, `next_states`: u8, collapsed states behind one another. `blocks`: u8, by number, and `lane_of` which of a
-    state's blocks each is. `numbers`: u4, hash table of blocks. `told`: by number, of an actor's block, what the actor
-    can do. `sees`: i8 (actor, row + 1), mask of the blocks that a row can see, at 0 for leaving the guest. `effects`:
-    u8, hash table of EFFECT_WORDS each, and one more behind it. `check`: one in so many effects is checked as it is looked up. Names that end
-    in `_lanes`: the same as u2. `uncounted`: ways whose counts nobody reads.
+    `waiting`, `next_states`: u8, collapsed states behind one another. `blocks`: u8, by number, and `lane_of` which of a
+    state's blocks each is. `numbers`: u4, hash table of blocks. `told`: i8 by number, of an actor's block, what the
+    actor can do. `sees`: i8 (actor, row + 1), mask of the blocks that a row can see, at 0 for leaving the guest.
+    `effects`: u8, hash table of EFFECT_WORDS each, and one more behind it. `listed`: i8, moves before they are looked
+    up, and `slot_of` where their effects should be. `check`: one in so many effects is checked as it is looked up.
+    Names that end in `_lanes`: the same as u2. `uncounted`: ways whose counts nobody reads.
     """
     s = search[0]
     batch = len(prints)
@@ -527,8 +551,9 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
             sight = move & SIGHT_MASK
             asked = (move >> MOVE_CHOICE & CHOICE_MASK) + 1
             hashed = seen_hash(waiting, STATE_WORDS * (move >> MOVE_AT), sight, asked, keys)
-            slot = np.int64(high_product(hashed, np.uint64(slots)))
-            slot = slots if sight & SEES_ALL != 0 else slot
+            slot: Word = np.int64(high_product(hashed, np.uint64(slots)))
+            if sight & SEES_ALL != 0:
+                slot = slots
             prefetch_item(effects, EFFECT_WORDS * slot)
             put_item(slot_of, m, slot)
         count = before = 0
@@ -583,16 +608,15 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
                         search,
                     )
                     if why == FAILED:
-                        way = item(effect_lanes, LANES * (2 * slot + 1) + LAST)
-                        put_item(ways, 2 * way + WAY_TAKEN, item(ways, 2 * way + WAY_TAKEN) + 1)
+                        row = item(effect_lanes, LANES * 2 * slot + ROW_LANE)
+                        count_taken(ways, row, item(effect_lanes, LANES * 2 * slot + OUTCOME_LANE))
                         note_failure(s, item(waiting_ids, at), choice)
                     if why != DONE:
                         return why
                     break
-                else:
-                    slot += 1
-                    if slot == slots:
-                        slot = 0
+                slot += 1
+                if slot == slots:
+                    slot = 0
             unchecked = item(counts, UNCHECKED) - 1
             if unchecked < 0:
                 unchecked = check - 1
@@ -626,16 +650,16 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
                 if why != DONE:
                     return why
             put_item(counts, UNCHECKED, unchecked)
-            way = item(effect_lanes, LANES * (2 * slot + 1) + LAST)
-            waited = way % len(OUTCOMES) == BLOCKED
-            if way != WAY_LEFT:
-                put_item(ways, 2 * way + WAY_TAKEN, item(ways, 2 * way + WAY_TAKEN) + 1)
-            if way == WAY_LEFT or not waited:
+            row = item(effect_lanes, LANES * 2 * slot + ROW_LANE)
+            outcome = item(effect_lanes, LANES * 2 * slot + OUTCOME_LANE)
+            if row != NO_ROW:
+                count_taken(ways, row, outcome)
+            if outcome != BLOCKED:
                 effect = EFFECT_WORDS * slot
                 change_state(next_states, STATE_WORDS * count, waiting, STATE_WORDS * at, effects, effect + STATE_WORDS)
                 put_item(made, MADE_ITEMS * count + MADE_STATE, item(waiting_ids, at))
                 put_item(made, MADE_ITEMS * count + MADE_CHOICE, choice)
-                put_item(made, MADE_ITEMS * count + MADE_WAY, way)
+                put_item(made, MADE_ITEMS * count + MADE_ROW, row)
                 count += 1
             if m + 1 == found or item(listed, m + 1) >> MOVE_AT != at:
                 if count == before and live >= 0:
@@ -672,11 +696,11 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
                     return ENOUGH_STATES
                 s["states"] += 1
                 choice = item(made, MADE_ITEMS * j + MADE_CHOICE)
-                way = item(made, MADE_ITEMS * j + MADE_WAY)
+                row = item(made, MADE_ITEMS * j + MADE_ROW)
                 put_item(parents, new, item(made, MADE_ITEMS * j))
                 put_item(choices, new, choice)
                 number = choice >> CHOICE_SHIFT
-                mask = item(judged, way // len(OUTCOMES)) if way != WAY_LEFT else 0
+                mask = item(judged, row) if row != NO_ROW else 0
                 can = item(told, item(next_lanes, LANES * j + first_actor + number))
                 if mask != 0 or watching or can >> IDLE_BIT & 1 != 0:
                     unfold(work_words, state_at, next_lanes, LANES * j, blocks, lanes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from gmembench.core.drivers.blocks import Collapsed
 from gmembench.core.drivers.canonical import Canonical
+from gmembench.core.drivers.collapsed import BATCH as COLLAPSED_BATCH
 from gmembench.core.drivers.collapsed import insert_collapsed, search_collapsed
 from gmembench.core.drivers.fingerprints import (
     BUCKET,
@@ -20,7 +21,7 @@ from gmembench.core.drivers.fingerprints import (
 )
 from gmembench.core.drivers.first import judge_first, settle_first
 from gmembench.core.drivers.instance import Instance
-from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES
+from gmembench.core.drivers.moves import CHOICE_SHIFT, KIND_MASK, SPARE_MOVES, WAY_TAKEN
 from gmembench.core.drivers.partial_order import PartialOrder
 from gmembench.core.drivers.prepared import Prepared
 from gmembench.core.drivers.search import (
@@ -52,7 +53,7 @@ from gmembench.core.judges import SHIPPED, Violation, violation_of
 from gmembench.core.world import SMALL, small_head
 
 GROWTH = 1.5
-"""By how much the table grows. With MOST_FULL, at most 8 * 1.5 / 0.85 = 14.2 bytes a state stand in it."""
+"""By how much the table grows. With MOST_FULL, at most 8 * 1.5 / 0.77 = 15.6 bytes a state stand in it."""
 
 MOST_FULL = 0.77
 
@@ -178,12 +179,18 @@ class Explorer:
         self.order = PartialOrder(p)
         self.partial = int("order" in reductions and self.order.applies)
         whole = not collapse or self.partial or self.canonical.symmetric or self.canonical.paged
-        self.collapsed = None if whole or not Collapsed.applies(p) else Collapsed(p)
-        self.words = STATE_WORDS if self.collapsed else p.words
+        self.expected, self.peak_bytes, self.complete = expected, 0, False
+        self._begin(None if whole or not Collapsed.applies(p) else Collapsed(p))
+
+    def _begin(self, collapsed: Collapsed | None) -> None:
+        """Make the arrays, and put the first state among those that wait. `collapsed`: None for whole states."""
+        p, buffer, live = self.prepared, self.prepared.world.buffer, self.live > 0
+        self.collapsed = collapsed
+        self.words = p.words if collapsed is None else STATE_WORDS
         self.keys = hash_keys(self.words)
-        self.batch = max(64 if self.collapsed else BATCH, p.most_moves)
-        self.work = self._work(buffer, 1 if self.collapsed else self.batch + 1)
-        self.table = empty_table(max(FEWEST_BUCKETS, int((expected + self.batch) / MOST_FULL) // BUCKET + 1))
+        self.batch = max(BATCH if collapsed is None else COLLAPSED_BATCH, p.most_moves)
+        self.work = self._work(buffer, self.batch + 1 if collapsed is None else 1)
+        self.table = empty_table(max(FEWEST_BUCKETS, int((self.expected + self.batch) / MOST_FULL) // BUCKET + 1))
         self.ids = np.zeros(len(self.table) if live else 0, np.uint32)
         self.waiting_ids = np.zeros(1 << 11, np.uint32)
         self.waiting = aligned_words(len(self.waiting_ids) * self.words)
@@ -193,18 +200,19 @@ class Explorer:
         self.moves = np.zeros(p.most_moves + SPARE_MOVES, np.int64)
         self.made = np.zeros(self.batch * MADE_ITEMS, np.int64)
         self.listed = np.zeros((2, self.batch + SPARE_MOVES), np.int64)
-        self.next_states = aligned_words(self.batch * STATE_WORDS if self.collapsed else 0)
+        self.next_states = aligned_words(self.batch * STATE_WORDS)
         self.prints = np.zeros(self.batch, np.uint64)
         self.later = np.zeros(self.batch, np.int64)
-        if self.collapsed is None:
+        if collapsed is None:
             self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
             _insert_first(buffer, SMALL.state_at, self.keys, self.table)
         else:
-            self.waiting[: self.words] = self.collapsed.first(self.work, self.moves)
+            self.waiting[: self.words] = collapsed.first(self.work, self.moves)
             insert_collapsed(self.waiting, self.keys, self.table)
+        for name in ("first", "transitions", "moves", "edges", "finished"):
+            self.search[0][name] = 0
         self.search[0]["last"] = self.search[0]["states"] = 1
-        self.peak_bytes = self.table.nbytes + self.other_bytes
-        self.complete = False
+        self.peak_bytes = max(self.peak_bytes, self.table.nbytes + self.other_bytes)
 
     @staticmethod
     def _work(buffer: np.ndarray, worlds: int) -> np.ndarray:
@@ -267,14 +275,17 @@ class Explorer:
         return True
 
     def _grow_blocks(self) -> bool:
+        if self.collapsed is not None and self.collapsed.has_all_numbers:
+            self._begin(None)  # a rare world with more blocks than numbers: once more from the beginning
+            self.prepared.ways[:, :, WAY_TAKEN] = 0
+            return self._fits(0)
         return self._grow_collapsed(Collapsed.grow_blocks)
 
     def _grow_effects(self) -> bool:
         return self._grow_collapsed(Collapsed.grow_effects)
 
     def _grow_collapsed(self, grow: Callable[[Collapsed], None]) -> bool:
-        assert self.collapsed is not None
-        if not self._fits(2 * self.collapsed.nbytes):  # at most: the old ones stay meanwhile
+        if self.collapsed is None or not self._fits(2 * self.collapsed.nbytes):  # at most: the old ones stay meanwhile
             return False
         grow(self.collapsed)
         return True

@@ -19,11 +19,17 @@ STATE_WORDS = 4
 
 LANES = 4 * STATE_WORDS
 
+FREE = LANES - 2
+"""The first of two lanes that are 0 in a state. What is looked up about a state has the move in the last one, and what
+is found has in both what the move did."""
+
 LAST = LANES - 1
-"""The last lane, 0 in a state: what is looked up about a state has the move there, and what is found what it did."""
 
 MIX = 0x9E3779B97F4A7C15
 """Odd number from the golden ratio."""
+
+NUMBERS = [(1 << 16) - 1] * FREE + [0] * (LANES - FREE)
+"""Mask of the lanes that hold numbers."""
 
 LANE = ir.IntType(16)
 LANES_TYPE = ir.VectorType(LANE, LANES)
@@ -174,9 +180,11 @@ def _seen_putter() -> Callable[[np.ndarray, int, np.ndarray, int, int, int], Non
 def _state_changer() -> Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, int], None]:
     if INTERPRETED:
 
-        def change_view(made: np.ndarray, to: int, states: np.ndarray, at: int, changes: np.ndarray, where: int) -> None:
+        def change_view(
+            made: np.ndarray, to: int, states: np.ndarray, at: int, changes: np.ndarray, where: int
+        ) -> None:
             changed = states[at : at + STATE_WORDS] ^ changes[where : where + STATE_WORDS]
-            changed.view(np.uint16)[LAST] = 0
+            changed.view(np.uint16)[FREE:] = 0
             made[to : to + STATE_WORDS] = changed
 
         return change_view
@@ -186,7 +194,7 @@ def _state_changer() -> Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             target, words, deltas = (_data(context, builder, signature, args, i) for i in (0, 2, 4))
             changed = builder.xor(_load(builder, words, args[3]), _load(builder, deltas, args[5]))
-            _store(builder, _with_last(builder, changed, WORD(0)), target, args[1])
+            _store(builder, builder.and_(changed, ir.Constant(LANES_TYPE, NUMBERS)), target, args[1])
             return context.get_dummy_value()
 
         return types.none(made, types.int64, states, types.int64, changes, types.int64), codegen
@@ -247,7 +255,7 @@ put_seen = _seen_putter()
 
 change_state = _state_changer()
 """A function (u8 made, position, u8 states, position, u8 changes, position) that writes a state with its changes, the
-exclusive-or of both, and 0 in the last lane."""
+exclusive-or of both, and 0 in the two last lanes."""
 
 copy_state = _state_copier()
 """A function (u8 target, position, u8 source, position) that copies a state."""
