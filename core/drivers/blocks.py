@@ -54,7 +54,9 @@ class Sights:
         self.first_actor = (actors_at - SMALL.state_at) // BLOCK_BYTES
         of_use = self.rows.source.of_rules(SHIPPED, "use")
         of_end = self.rows.source.of_rules(SHIPPED, "end")
-        self.sees = np.zeros((prepared.actors, len(prepared.rows) + 1), np.int64)
+        self.header = self._stretch(SMALL.state_at, SMALL.header.itemsize)
+        everything = (1 << self.blocks) - 1
+        self.sees = np.full((prepared.actors, len(prepared.rows) + 1), everything | SEES_ALL, np.int64)
         self.sees[:, 0] = [self._own(number) for number in range(prepared.actors)]
         for row in self.rows.reached:
             names = self._names(row, of_use, of_end)
@@ -77,7 +79,7 @@ class Sights:
         return 1 << self.first_actor + number
 
     def _mask(self, names: frozenset[str], number: int) -> int:
-        found = self._own(number)
+        found = self._own(number) | self.header  # with what only counts there, which footprints leave out
         for name in names:
             found |= self._blocks_of(name, number)
         actors = sum(self._own(other) for other in range(self.prepared.actors))
@@ -121,15 +123,20 @@ class Collapsed:
 
     @staticmethod
     def applies(prepared: Prepared) -> bool:
-        """Whether the states of an instance can be collapsed: they are small, and no event looks at others."""
-        fits = prepared.words // BLOCK <= FREE and len(prepared.rows) < NO_ROW
+        """Whether the states of an instance can be collapsed: at most 14 blocks, an actor one of them, and no events."""
+        fits = prepared.words // BLOCK <= FREE and SMALL.arrays["actors"].itemsize == BLOCK_BYTES
+        fits = fits and len(prepared.rows) < NO_ROW
         return fits and not prepared.instance.forces and not prepared.instance.gates
 
     @property
+    def block_bytes(self) -> int:
+        """Bytes of the blocks and their numbers."""
+        return sum(array.nbytes for array in (self.blocks, self.lane_of, self.numbers, self.told))
+
+    @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        arrays = (self.blocks, self.lane_of, self.numbers, self.told, self.effects)
-        return sum(array.nbytes for array in arrays)
+        """Bytes of all arrays that grow."""
+        return self.block_bytes + self.effects.nbytes
 
     @property
     def has_all_numbers(self) -> bool:

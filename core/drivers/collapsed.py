@@ -3,7 +3,7 @@
 Blocks of 64 bytes are numbered as they come up, and few differ: four million states of an instance have five thousand
 blocks. What a row does depends on those blocks alone that it, and what is judged after it, can read (core/footprints).
 So the effect of a move on what it can see is remembered, and the next state in which it sees the same is made by
-looking that up: one in thirty moves runs the row. States and transitions are those of search.py, which goes through
+looking that up: one in twenty moves runs the row. States and transitions are those of search.py, which goes through
 whole states.
 """
 
@@ -84,7 +84,7 @@ MADE_STATE, MADE_CHOICE, MADE_ROW = range(3)
 MADE_ITEMS = 4
 
 SEES_ALL = 1 << 16
-"""Bit of a sight: the row looks at all actors, and hardly ever sees the same twice, so that it is always run."""
+"""Bit of a sight: the row looks at all actors, and seldom sees the same twice, so that it is always run."""
 
 SIGHT_MASK = 2 * SEES_ALL - 1
 
@@ -387,9 +387,10 @@ def check_effect(
     keep: np.ndarray,
     neutral: np.ndarray,
     seq_live: np.ndarray,
+    masks: np.ndarray,
     search: np.ndarray,
 ) -> int:
-    """Make a move whose effect is remembered, and compare. Returns DONE or BEYOND."""
+    """Make a move whose effect is remembered, judge it as then, and compare. Returns DONE or BEYOND."""
     base = LANES * at
     unfold(work_words, state_at, state_lanes, base, blocks, lanes)
     w = small_head_at(work, 0)
@@ -400,6 +401,9 @@ def check_effect(
     effect = LANES * 2 * slot
     same = row_of(went, row) == item(effect_lanes, effect + ROW_LANE)
     same = same and outcome_of(went) == item(effect_lanes, effect + OUTCOME_LANE)
+    if went >= 0 and judge_move(w, number, actor(w, number)["program"], masks, search):
+        search[0]["found"] = 0
+        same = False
     if went != WAITED:
         settle_moved(w, number, went, flags, seq_live, keep, neutral)
         for lane in range(lanes):
@@ -645,6 +649,7 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
                     keep,
                     neutral,
                     seq_live,
+                    masks,
                     search,
                 )
                 if why != DONE:

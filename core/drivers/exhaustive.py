@@ -1,7 +1,6 @@
 """The exhaustive driver: every reachable state of an instance, or the shortest way to a state that must not be."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -53,13 +52,13 @@ from gmembench.core.judges import SHIPPED, Violation, violation_of
 from gmembench.core.world import SMALL, small_head
 
 GROWTH = 1.5
-"""By how much the table grows. With MOST_FULL, at most 8 * 1.5 / 0.77 = 15.6 bytes a state stand in it."""
+"""By how much the table grows. With MOST_FULL, at most 8 * 1.5 / 0.85 = 14.2 bytes a state stand in it."""
 
-MOST_FULL = 0.77
+MOST_FULL = 0.85
 
 EXPECTED_FULL = 0.51
 """How full the table is in the end if the number of states is known before: 15.7 bytes a state. Fuller ones cost time:
-a line that is full sends the search for a fingerprint to another one (a tenth of the time between 0.5 and 0.77)."""
+a line that is full sends the search for a fingerprint to another one (a tenth of the time between 0.5 and 0.8)."""
 
 
 def more_buckets(buckets: int) -> int:
@@ -213,7 +212,7 @@ class Explorer:
         else:
             self.waiting[: self.words] = collapsed.first(self.work, self.moves)
             insert_collapsed(self.waiting, self.keys, self.table)
-        for name in ("first", "transitions", "moves", "edges", "finished"):
+        for name in ("first", "transitions", "moves", "edges", "finished", "pause_at"):
             self.search[0][name] = 0
         self.search[0]["last"] = self.search[0]["states"] = 1
         self.peak_bytes = max(self.peak_bytes, self.table.nbytes + self.other_bytes)
@@ -283,15 +282,15 @@ class Explorer:
             self._begin(None)  # a rare world with more blocks than numbers: once more from the beginning
             self.prepared.ways[:, :, WAY_TAKEN] = 0
             return self._fits(0)
-        return self._grow_collapsed(Collapsed.grow_blocks)
+        if self.collapsed is None or not self._fits(2 * self.collapsed.block_bytes):  # the old ones stay meanwhile
+            return False
+        self.collapsed.grow_blocks()
+        return True
 
     def _grow_effects(self) -> bool:
-        return self._grow_collapsed(Collapsed.grow_effects)
-
-    def _grow_collapsed(self, grow: Callable[[Collapsed], None]) -> bool:
-        if self.collapsed is None or not self._fits(2 * self.collapsed.nbytes):  # at most: the old ones stay meanwhile
+        if self.collapsed is None or not self._fits(2 * self.collapsed.effects.nbytes):  # the old ones stay meanwhile
             return False
-        grow(self.collapsed)
+        self.collapsed.grow_effects()
         return True
 
     def _on(self) -> int:
