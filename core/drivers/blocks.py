@@ -123,7 +123,7 @@ class Collapsed:
 
     @staticmethod
     def applies(prepared: Prepared) -> bool:
-        """Whether the states of an instance can be collapsed: at most 14 blocks, an actor one of them, and no events."""
+        """Whether states can be collapsed: at most 14 blocks, an actor one of them, and no events."""
         fits = prepared.words // BLOCK <= FREE and SMALL.arrays["actors"].itemsize == BLOCK_BYTES
         fits = fits and len(prepared.rows) < NO_ROW
         return fits and not prepared.instance.forces and not prepared.instance.gates
