@@ -158,7 +158,6 @@ class Collapsed:
             state,
             self.lanes,
             self.first_actor,
-            p.actors,
             self.blocks,
             self.lane_of,
             self.numbers,

@@ -17,9 +17,9 @@ from gmembench.core.drivers.moves import (
     LEFT,
     MAY_COUNT,
     WAITED,
-    WAY_TAKEN,
+    count_way,
     forget,
-    list_moves,
+    list_moves_of,
     make_move,
     settle_counts,
 )
@@ -58,7 +58,7 @@ from gmembench.core.intrinsics.lanes import (
 )
 from gmembench.core.intrinsics.words import fold_product, high_product
 from gmembench.core.jit import inlined_part, kernel, lean_kernel
-from gmembench.core.outcomes import BLOCKED, OUTCOMES
+from gmembench.core.outcomes import BLOCKED
 from gmembench.core.views import Record, Word
 from gmembench.core.world import actor, small_head_at
 
@@ -101,38 +101,6 @@ ROW_MASK = (1 << SIGHT_SHIFT - ROW_SHIFT) - 1
 
 
 @inlined_part
-def number_of(
-    work: np.ndarray,
-    work_words: np.ndarray,
-    state_at: int,
-    lane: int,
-    blocks: np.ndarray,
-    lane_of: np.ndarray,
-    numbers: np.ndarray,
-    block_keys: np.ndarray,
-    counts: np.ndarray,
-) -> int:
-    """The number of one block of the world; negative, less one, if it was given just now. Numbers begin at 1."""
-    at = state_at // 8 + BLOCK * lane
-    told = hash_words(small_head_at(work, 0), 8 * at, block_keys)
-    slot: Word = np.int64(high_product(fold_product(told ^ np.uint64(lane), np.uint64(MIX)), np.uint64(len(numbers))))
-    while True:
-        number = item(numbers, slot)
-        if number == 0:
-            number = item(counts, NUMBERED)
-            put_item(counts, NUMBERED, number + 1)
-            put_item(numbers, slot, number)
-            put_item(lane_of, number, lane)
-            copy_words(blocks, BLOCK * number, work_words, at, BLOCK)
-            return -1 - number
-        if item(lane_of, number) == lane and same_block(blocks, BLOCK * number, work_words, at):
-            return number
-        slot += 1
-        if slot == len(numbers):
-            slot = 0
-
-
-@inlined_part
 def unfold(
     work_words: np.ndarray, state_at: int, state_lanes: np.ndarray, base: int, blocks: np.ndarray, lanes: int
 ) -> None:
@@ -159,11 +127,10 @@ def tell_moves(
     sees: np.ndarray,
 ) -> int:
     """What an actor can do next, in one number: its kinds of moves, its row, and what that can see."""
-    found = list_moves(w, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves)
+    found = list_moves_of(w, number, flags, ends, timer, forces, force_rows, gate_of, gates, gate_rows, moves, 0)
     told = 0
     for m in range(found):
-        if item(moves, m) >> CHOICE_SHIFT == number:
-            told |= 1 << (item(moves, m) & KIND_MASK)
+        told |= 1 << (item(moves, m) & KIND_MASK)
     a = actor(w, number)
     row = a["row"]
     if row == IDLE:
@@ -174,6 +141,78 @@ def tell_moves(
     return told | row << ROW_SHIFT | sees[number, row + 1] << SIGHT_SHIFT
 
 
+@inlined_part
+def slot_of_block(record: Record, at: int, lane: int, block_keys: np.ndarray, slots: int) -> Word:
+    """Where the search for the number of a block begins that lies at a distance in bytes."""
+    told = hash_words(record, at, block_keys)
+    return np.int64(high_product(fold_product(told ^ np.uint64(lane), np.uint64(MIX)), np.uint64(slots)))
+
+
+@inlined_part
+def number_of(
+    work: np.ndarray,
+    work_words: np.ndarray,
+    state_at: int,
+    lane: int,
+    first_actor: int,
+    blocks: np.ndarray,
+    lane_of: np.ndarray,
+    numbers: np.ndarray,
+    told: np.ndarray,
+    block_keys: np.ndarray,
+    counts: np.ndarray,
+    flags: np.ndarray,
+    entries: np.ndarray,
+    operations: np.ndarray,
+    ends: np.ndarray,
+    timer: int,
+    forces: np.ndarray,
+    force_rows: np.ndarray,
+    gate_of: np.ndarray,
+    gates: np.ndarray,
+    gate_rows: np.ndarray,
+    moves: np.ndarray,
+    sees: np.ndarray,
+) -> int:
+    """The number of one block of the world. Numbers begin at 1; a new one of an actor is told what that can do."""
+    at = state_at // 8 + BLOCK * lane
+    w = small_head_at(work, 0)
+    slot = slot_of_block(w, 8 * at, lane, block_keys, len(numbers))
+    while True:
+        number = item(numbers, slot)
+        if number == 0:
+            break
+        if item(lane_of, number) == lane and same_block(blocks, BLOCK * number, work_words, at):
+            return number
+        slot += 1
+        if slot == len(numbers):
+            slot = 0
+    number = item(counts, NUMBERED)
+    put_item(counts, NUMBERED, number + 1)
+    put_item(numbers, slot, number)
+    put_item(lane_of, number, lane)
+    copy_words(blocks, BLOCK * number, work_words, at, BLOCK)
+    of = lane - first_actor
+    if of >= 0 and of < w["actors_n"]:
+        told[number] = tell_moves(
+            w,
+            of,
+            flags,
+            entries,
+            operations,
+            ends,
+            timer,
+            forces,
+            force_rows,
+            gate_of,
+            gates,
+            gate_rows,
+            moves,
+            sees,
+        )
+    return number
+
+
 @lean_kernel
 def number_all(
     work: np.ndarray,
@@ -182,7 +221,6 @@ def number_all(
     states: np.ndarray,
     lanes: int,
     first_actor: int,
-    actors: int,
     blocks: np.ndarray,
     lane_of: np.ndarray,
     numbers: np.ndarray,
@@ -203,30 +241,32 @@ def number_all(
     sees: np.ndarray,
 ) -> None:
     """Collapse the world: write the numbers of its blocks into the first state of `states` (u2)."""
-    w = small_head_at(work, 0)
     for lane in range(lanes):
-        number = number_of(work, work_words, state_at, lane, blocks, lane_of, numbers, block_keys, counts)
-        if number < 0:
-            number = -1 - number
-            of = lane - first_actor
-            if of >= 0 and of < actors:
-                told[number] = tell_moves(
-                    w,
-                    of,
-                    flags,
-                    entries,
-                    operations,
-                    ends,
-                    timer,
-                    forces,
-                    force_rows,
-                    gate_of,
-                    gates,
-                    gate_rows,
-                    moves,
-                    sees,
-                )
-        states[lane] = number
+        states[lane] = number_of(
+            work,
+            work_words,
+            state_at,
+            lane,
+            first_actor,
+            blocks,
+            lane_of,
+            numbers,
+            told,
+            block_keys,
+            counts,
+            flags,
+            entries,
+            operations,
+            ends,
+            timer,
+            forces,
+            force_rows,
+            gate_of,
+            gates,
+            gate_rows,
+            moves,
+            sees,
+        )
 
 
 @kernel
@@ -243,13 +283,6 @@ def settle_moved(
     if went != LEFT and flags[(went >> OUTCOME_BITS) + 1] & MAY_COUNT != 0:
         settle_counts(w, seq_live)
     forget(actor(w, number), keep, neutral)
-
-
-@inlined_part
-def count_taken(ways: np.ndarray, row: int, outcome: int) -> None:
-    """Count that a row ended in an outcome, in `ways` as moves.py has them."""
-    way = 2 * (row * len(OUTCOMES) + outcome) + WAY_TAKEN
-    put_item(ways, way, item(ways, way) + 1)
 
 
 @inlined_part
@@ -333,27 +366,31 @@ def remember(
             if sight >> lane & 1 == 0:
                 search[0]["failed_choice"] = row
                 return BEYOND
-            new = number_of(work, work_words, state_at, lane, blocks, lane_of, numbers, block_keys, counts)
-            if new < 0:
-                new = -1 - new
-                of = lane - first_actor
-                if of >= 0 and of < w["actors_n"]:
-                    told[new] = tell_moves(
-                        w,
-                        of,
-                        flags,
-                        entries,
-                        operations,
-                        ends,
-                        timer,
-                        forces,
-                        force_rows,
-                        gate_of,
-                        gates,
-                        gate_rows,
-                        moves,
-                        sees,
-                    )
+            new = number_of(
+                work,
+                work_words,
+                state_at,
+                lane,
+                first_actor,
+                blocks,
+                lane_of,
+                numbers,
+                told,
+                block_keys,
+                counts,
+                flags,
+                entries,
+                operations,
+                ends,
+                timer,
+                forces,
+                force_rows,
+                gate_of,
+                gates,
+                gate_rows,
+                moves,
+                sees,
+            )
             put_item(effect_lanes, effect + LANES + lane, old ^ new)
     put_seen(effects, EFFECT_WORDS * slot, states, STATE_WORDS * at, sight, choice + 1)
     if sight & SEES_ALL == 0:
@@ -437,9 +474,7 @@ def move_numbers(
 ) -> None:
     """Put the numbers of blocks into a larger table. `bytes_of`: the blocks as u1."""
     for number in range(1, count):
-        told = hash_words(small_head_at(bytes_of, 0), 8 * BLOCK * number, keys)
-        lane = np.uint64(lane_of[number])
-        slot: Word = np.int64(high_product(fold_product(told ^ lane, np.uint64(MIX)), np.uint64(len(numbers))))
+        slot = slot_of_block(small_head_at(bytes_of, 0), 8 * BLOCK * number, lane_of[number], keys, len(numbers))
         while numbers[slot] != 0:
             slot += 1
             if slot == len(numbers):
@@ -613,7 +648,7 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
                     )
                     if why == FAILED:
                         row = item(effect_lanes, LANES * 2 * slot + ROW_LANE)
-                        count_taken(ways, row, item(effect_lanes, LANES * 2 * slot + OUTCOME_LANE))
+                        count_way(ways, row, item(effect_lanes, LANES * 2 * slot + OUTCOME_LANE))
                         note_failure(s, item(waiting_ids, at), choice)
                     if why != DONE:
                         return why
@@ -658,7 +693,7 @@ def search_collapsed(  # noqa: PLR0911 - each reason to return stands where it i
             row = item(effect_lanes, LANES * 2 * slot + ROW_LANE)
             outcome = item(effect_lanes, LANES * 2 * slot + OUTCOME_LANE)
             if row != NO_ROW:
-                count_taken(ways, row, outcome)
+                count_way(ways, row, outcome)
             if outcome != BLOCKED:
                 effect = EFFECT_WORDS * slot
                 change_state(next_states, STATE_WORDS * count, waiting, STATE_WORDS * at, effects, effect + STATE_WORDS)
