@@ -4,8 +4,9 @@ import sys
 
 TEXT = "compiling the model first: once for these sources, about a minute, more on a busy machine"
 
-SEARCH, SCHEDULES, STEPS, COUNTING = "search.search_on", "schedules.sample_on", "stepper._do_move", ""
-"""The kernel of a driver that takes longest to compile, by its module and name. Counting has none of its own."""
+SEARCH, COLLAPSED = "search.search_on", "collapsed.search_collapsed"
+SCHEDULES, STEPS, COUNTING = "schedules.sample_on", "stepper._do_move", ""
+"""The kernels of a driver that take longest to compile, by their modules and names. Counting has none of its own."""
 
 
 def must_compile(kernel: str) -> bool:
@@ -20,8 +21,8 @@ def must_compile(kernel: str) -> bool:
     return bool(kernel) and not any(jit.CACHE_FOLDER.glob(f"drivers_*/{kernel}-*.nbc"))
 
 
-def tell_compiling(kernel: str, *, quiet: bool = False) -> None:
-    """Say it on standard error, if it has to be done."""
-    if not quiet and must_compile(kernel):
+def tell_compiling(*kernels: str, quiet: bool = False) -> None:
+    """Say it on standard error, if it has to be done for one of them."""
+    if not quiet and any(must_compile(kernel) for kernel in kernels):
         sys.stderr.write(f"{TEXT}\n")
         sys.stderr.flush()

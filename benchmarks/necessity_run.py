@@ -78,7 +78,8 @@ def study_of(design: str, hardware: str, scenarios: Sequence[str], most_states: 
 
     Raises UserError for names that are not there, and if it can run nothing.
     """
-    found, kind = chosen(load_designs(paths), design, "design"), chosen(load_hardware(paths), hardware, "hardware")
+    found = chosen(load_designs(paths), design, "design", "explain")
+    kind = chosen(load_hardware(paths), hardware, "hardware")
     known, plans = load_scenarios(paths), load_plans(paths)
     if scenarios:
         for name in scenarios:

@@ -1,10 +1,12 @@
 """Which registers of an actor still matter: backward dataflow over the rows of all programs.
 
 A register is live before a row if some way on from there reads it before it is set. A dead one may hold anything, so a
-driver that compares states sets it back to its first value.
+driver that compares states gives it one value: the first one, or one that says that a snapshot is forgotten.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from functools import cache, reduce
+from operator import or_
 
 import numpy as np
 
@@ -31,53 +33,61 @@ OF_DRIVER = frozenset(["used", "yield_now"])
 IDLE = -1
 """Index, in an array by row, of an actor between two operations; targets END lead there."""
 
-Registers = frozenset[str]
+
+@cache
+def registers(names: frozenset[str], kind: str = SELF) -> int:
+    """Mask of the registers among fields of a kind of actor: bits in the order of REGISTERS."""
+    own = {name.removeprefix(f"{kind}.") for name in names if name.startswith(f"{kind}.")}
+    return sum(1 << bit for bit, name in enumerate(REGISTERS) if name in own)
 
 
-def registers(names: Iterable[str], kind: str = SELF) -> Registers:
-    """The registers among fields of a kind of actor."""
-    return frozenset(name.removeprefix(f"{kind}.") for name in names if name.startswith(f"{kind}.")) & set(REGISTERS)
+@cache
+def named(names: frozenset[str]) -> int:
+    """Mask of registers by their own names."""
+    return sum(1 << bit for bit, name in enumerate(REGISTERS) if name in names)
 
 
-def always_live(rows: RowPrints, observed: Collection[str], invariants: Mapping[str, Invariant]) -> Registers:
-    """Registers that others than the actor's own rows may look at or change at any time."""
-    touched = frozenset().union(*(rows.prints[row].reads | rows.prints[row].writes for row in rows.reached))
-    judged = rows.source.of_rules(invariants, "state", "rest")
-    return frozenset([*ALWAYS, *observed]) | registers(touched | judged, OTHERS)
+def always_live(rows: RowPrints, observed: Collection[str], invariants: Mapping[str, Invariant]) -> int:
+    """Mask of the registers that others than the actor's own rows may look at or change at any time."""
+    found = named(frozenset([*ALWAYS, *observed])) | registers(
+        rows.source.of_rules(invariants, "state", "rest"), OTHERS
+    )
+    for row in rows.reached:
+        found |= registers(rows.prints[row].reads, OTHERS) | registers(rows.prints[row].writes, OTHERS)
+    return found
 
 
 class _Flow:
-    """The dataflow: for each row the registers that are live before it. The last one is IDLE."""
+    """The dataflow: for each row a mask of the registers that are live before it. The last one is IDLE."""
 
     def __init__(self, rows: RowPrints, invariants: Mapping[str, Invariant]) -> None:
         self.rows = rows
-        self.of_use = registers(rows.source.of_rules(invariants, "use"))
         self.of_end = registers(rows.source.of_rules(invariants, "end"))
         self.begun = registers(rows.source.of_begin().kills)
-        self.uses = [registers(item.uses) - OF_DRIVER for item in rows.prints]
+        of_use, of_driver = registers(rows.source.of_rules(invariants, "use")), named(OF_DRIVER)
+        self.uses = [registers(item.uses) & ~of_driver for item in rows.prints]
         self.ways = [
-            [(target, way.used, registers(way.kills) | OF_DRIVER) for target, way in rows.following(row)]
+            [
+                (target, ~(registers(way.kills) | of_driver), of_use if way.used else 0)
+                for target, way in rows.following(row)
+            ]
             for row in range(len(rows.prints))
         ]
-        self.live: list[Registers] = [frozenset()] * (len(rows.prints) + 1)
+        self.live = [0] * (len(rows.prints) + 1)
 
-    def before(self, row: int) -> Registers:
+    def before(self, row: int) -> int:
         """What is live before a row: what it uses, and what is judged or live after it and not set by it."""
         found = self.uses[row]
-        for target, used, kills in self.ways[row]:
-            after = self.live[target]
-            if used:
-                after |= self.of_use
-            if target == END:
-                after |= self.of_end
-            found |= after - kills
+        for target, kept, judged in self.ways[row]:
+            after = self.live[target] | judged
+            found |= (after | self.of_end if target == END else after) & kept
         return found
 
-    def at_idle(self) -> Registers:
+    def at_idle(self) -> int:
         """What is live before some operation begins."""
-        return frozenset().union(*(self.live[row] for row in self.rows.entries)) - self.begun
+        return reduce(or_, (self.live[row] for row in self.rows.entries), 0) & ~self.begun
 
-    def run(self) -> list[Registers]:
+    def run(self) -> list[int]:
         """Go round until nothing changes. Rows mostly lead downwards, so from below."""
         changed = True
         while changed:
@@ -87,6 +97,11 @@ class _Flow:
                 if found != self.live[row]:
                     self.live[row], changed = found, True
         return self.live
+
+
+def _as_bools(masks: Collection[int]) -> np.ndarray:
+    """bool array (masks, registers): their bits."""
+    return np.array([[mask >> bit & 1 for bit in range(len(REGISTERS))] for mask in masks], bool)
 
 
 def live_registers(
@@ -106,14 +121,13 @@ def live_registers(
     """
     rows = row_prints(code, geometry, programs, forced)
     found, always = _Flow(rows, invariants).run(), always_live(rows, observed, invariants)
-    return np.array([[name in names or name in always for name in REGISTERS] for names in found], bool)
+    return _as_bools([live | always for live in found])
 
 
 def live_before(code: Code, live: np.ndarray, program: int) -> np.ndarray:
     """bool array (registers): what is live between two operations if the next one is of this program."""
-    begun = registers(RowPrints(code, programs=()).source.of_begin().kills)
-    kept = np.array([name not in begun for name in REGISTERS])
-    return np.array(live[code.entries[program]] & kept | live_when_done(live))
+    begun = _as_bools([registers(RowPrints(code, programs=()).source.of_begin().kills)])[0]
+    return np.array(live[code.entries[program]] & ~begun | live_when_done(live))
 
 
 def live_when_done(live: np.ndarray) -> np.ndarray:
@@ -122,7 +136,7 @@ def live_when_done(live: np.ndarray) -> np.ndarray:
 
 
 def dead_register_mask(code: Code, live: np.ndarray) -> np.ndarray:
-    """bool array (row, outcome, registers): what may be set back to its first value after a row ended so."""
+    """bool array (row, outcome, registers): what nobody reads again after a row ended so."""
     dead: np.ndarray = ~live[targets_of(code)]
     return dead
 

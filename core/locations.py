@@ -6,11 +6,12 @@ touches have none, neither have constants and counters: no two rows of different
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, reduce
+from operator import or_
 
 import numpy as np
 
-from gmembench.core.footprints import USED, footprint_of, footprints_in
+from gmembench.core.footprints import USED, Footprints, footprint_of, footprints_in
 from gmembench.core.footprints.kinds import SELF
 from gmembench.core.footprints.rows import RowPrints, row_prints
 from gmembench.core.invariant import Invariant
@@ -89,6 +90,11 @@ def locations() -> Mapping[str, int]:
 
 def mask_of(names: Iterable[str]) -> int:
     """The mask of the locations of some fields."""
+    return _mask_of(frozenset(names))
+
+
+@cache
+def _mask_of(names: frozenset[str]) -> int:
     bits, found = locations(), 0
     for name in names:
         bit = bits.get(met(name, bits))
@@ -152,28 +158,29 @@ class _Locks:
         found &= _union(self.rows.prints[row].waits for row in reached)
         for row in reached:
             for _, way in self.rows.following(row):
-                found -= way.writes - way.takes - self.held[row]
+                if not found.isdisjoint(way.writes):
+                    found -= way.writes - way.takes - self.held[row]
         return tuple(sorted(found))
 
 
-def _bits(names: Iterable[str], locks: tuple[str, ...]) -> int:
-    return sum(1 << locks.index(name) for name in set(names) & set(locks))
+def _bits(names: Collection[str], locks: tuple[str, ...]) -> int:
+    return sum(1 << bit for bit, lock in enumerate(locks) if lock in names)
 
 
 def _touched(rows: RowPrints, invariants: Mapping[str, Invariant]) -> tuple[np.ndarray, np.ndarray]:
     """Masks of what each row reads and writes."""
     reads, writes = (np.zeros(len(rows.prints), np.uint64) for _ in range(2))
-    of_use, of_end = (rows.source.of_rules(invariants, when) for when in ("use", "end"))
+    of_use, of_end = (mask_of(rows.source.of_rules(invariants, when)) for when in ("use", "end"))
     begun = rows.source.of_begin()
     for row, item in enumerate(rows.prints):
-        read, written = item.reads, item.writes
-        if USED in written:
+        read, written = mask_of(item.reads), mask_of(item.writes)
+        if USED in item.writes:
             read |= of_use
         if any(target == END for target, _ in rows.following(row)):
             read |= of_end
         if row in rows.entries:
-            read, written = read | begun.reads, written | begun.writes
-        reads[row], writes[row] = mask_of(read), mask_of(written)
+            read, written = read | mask_of(begun.reads), written | mask_of(begun.writes)
+        reads[row], writes[row] = read, written
     return reads, writes
 
 
@@ -186,35 +193,50 @@ def _future(rows: RowPrints, own: np.ndarray, locksets: np.ndarray, waits: np.nd
     for row, _ in rows.forced:
         passes[:, row] = True
     kinds, sets = len(own), len(locksets)
-    # By row, so that what is joined lies together: (row, kind and lockset).
-    through = np.where(np.tile(passes, (kinds, 1)).T, ~np.uint64(0), np.uint64(0))
-    found = np.repeat(own, sets, axis=0).T & through
+    # All masks of a row are one long number: joining those of two rows is one operation, and there are many.
+    through = [_as_number(column) for column in np.where(np.tile(passes, (kinds, 1)).T, ~np.uint64(0), np.uint64(0))]
+    found = [_as_number(column) & way for column, way in zip(np.repeat(own, sets, axis=0).T, through, strict=True)]
     following = {row: sorted({t for t, _ in rows.following(row)} - {END, row}) for row in rows.reached}
     inner = [(row, later) for row, later in reversed(following.items()) if later]
     changed = True
     while changed:
-        before = found.copy()
+        changed = False
         for row, later in inner:
-            joined = found[later[0]] if len(later) == 1 else np.bitwise_or.reduce(found[later], axis=0)
-            found[row] |= joined & through[row]
-        changed = not np.array_equal(before, found)
-    return np.ascontiguousarray(found.T).reshape(kinds, sets, -1)
+            joined = found[row] | reduce(or_, (found[other] for other in later)) & through[row]
+            if joined != found[row]:
+                found[row], changed = joined, True
+    raw = b"".join(number.to_bytes(8 * kinds * sets, "little") for number in found)
+    return np.ascontiguousarray(np.frombuffer(raw, np.uint64).reshape(-1, kinds * sets).T).reshape(kinds, sets, -1)
+
+
+def _as_number(words: np.ndarray) -> int:
+    """Words (u8) behind one another as one number, the first one lowest."""
+    return int.from_bytes(words.astype("<u8").tobytes(), "little")
+
+
+@lru_cache(maxsize=64)
+def fields_of_rules(source: Footprints, when: str, judged: tuple[str, ...]) -> tuple[frozenset[str], ...]:
+    """Fields that the rules of one kind read, by the bits that the judges give them; none of others than `judged`."""
+    of_kind = [item for item in SHIPPED.values() if when in item.when]
+    return tuple(source.of_rule(item, when) if item.name in judged else frozenset() for item in of_kind)
+
+
+@lru_cache(maxsize=1 << 15)
+def _rules_that_read(writes: frozenset[str], rules: tuple[frozenset[str], ...]) -> int:
+    """Mask of the rules that read a field that is written."""
+    touched = _union(rules)
+    seen = {met(name, touched) for name in writes}
+    return sum(1 << number for number, names in enumerate(rules) if names & seen)
 
 
 def _seen_by(rows: RowPrints, when: str, invariants: Mapping[str, Invariant]) -> np.ndarray:
     """u8 by row: rules of one kind that read a field that the row writes, by the bits that the judges give them."""
-    rules = [
-        rows.source.of_rule(item, when) if name in invariants else frozenset[str]()
-        for name, item in SHIPPED.items()
-        if when in item.when
+    rules = fields_of_rules(rows.source, when, tuple(name for name in SHIPPED if name in invariants))
+    begun = _rules_that_read(rows.source.of_begin().writes, rules)
+    found = [
+        _rules_that_read(item.writes, rules) | begun * (row in rows.entries) for row, item in enumerate(rows.prints)
     ]
-    touched = _union(rules)
-    found = np.zeros(len(rows.prints), np.uint64)
-    for row, item in enumerate(rows.prints):
-        writes = item.writes | (rows.source.of_begin().writes if row in rows.entries else frozenset())
-        seen = {met(name, touched) for name in writes}
-        found[row] = sum(1 << number for number, names in enumerate(rules) if names & seen)
-    return found
+    return np.array(found, np.uint64)
 
 
 def masks_of(

@@ -387,8 +387,25 @@ def _hook_rows(r: Row, hardware: Hardware) -> tuple[Row, ...]:
     return (replace(made[0], labels=r.labels + made[0].labels), *made[1:]) if made else ()
 
 
+FITTED_KEPT = 256
+
+_fitted: dict[tuple[int, int], tuple[Program, Hardware, Program]] = {}
+
+
 def with_hardware(program: Program, hardware: Hardware) -> Program:
-    """The program with the hardware's rows at its hooks, and its steps in place of those it replaces."""
+    """The program with the hardware's rows at its hooks, and its steps in place of those it replaces.
+
+    Kept for whoever asks next: of thousands of mutants of a design, one program is another one in each.
+    """
+    key = id(program), id(hardware)
+    if key not in _fitted:
+        if len(_fitted) >= FITTED_KEPT:
+            del _fitted[next(iter(_fitted))]
+        _fitted[key] = program, hardware, _fit(program, hardware)  # with both, so that nothing else gets their ids
+    return _fitted[key][2]
+
+
+def _fit(program: Program, hardware: Hardware) -> Program:
     rows: list[Row] = []
     pending: tuple[str, ...] = ()
     aliases: dict[str, str] = {}

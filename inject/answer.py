@@ -1,6 +1,6 @@
 """What came of an exploration: the verdict, what exactly it claims, and the shrunk failure, ready to be told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from gmembench.core.errors import UserError
 from gmembench.core.invariant import STUCK
 from gmembench.core.judges import Violation
 from gmembench.core.programs import Finding
+from gmembench.core.world import World
 from gmembench.inject.coverage import rows_not_run
 from gmembench.inject.failure import Failure
 from gmembench.inject.question import Question, nearest
@@ -95,10 +96,11 @@ def world_in_words(question: Question) -> str:
     hosts = len(instance.scripts) - shape.vcpus
     events = [*dict.fromkeys(f.event for f in instance.forces), *(["gated operations"] if instance.gates else [])]
     more = f", events {', '.join(events)}" if events else ""
+    pages = int(World(shape)["pages_n"]) - 1  # page 0 is none; a shape may ask for as many as are enough
     timer = ", vCPUs may leave the guest at any time" if instance.timer else ""
     return (
         f"{_count(shape.vcpus, 'vCPU')}, {_count(hosts, 'host thread')}, {_count(operations, 'operation')}, "
-        f"{_count(shape.gfns, 'gfn')}, {_count(shape.pages, 'page')}{timer}{more}"
+        f"{_count(shape.gfns, 'gfn')}, {_count(pages, 'page')}{timer}{more}"
     )
 
 
@@ -164,8 +166,18 @@ def chosen_reductions(without: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in REDUCTIONS if name not in without)
 
 
-def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", without: Sequence[str] = ()) -> Answer:
-    """Visit every reachable state, but for those that the reductions leave out. `without`: reductions not to make."""
+def exhaustively(
+    question: Question,
+    limits: Limits,
+    *,
+    order: str = "breadth",
+    without: Sequence[str] = (),
+    found: Callable[[], None] = lambda: None,
+) -> Answer:
+    """Visit every reachable state, but for those that the reductions leave out.
+
+    `without`: reductions not to make. `found`: called before a violation that was found is shrunk.
+    """
     reductions = chosen_reductions(without)
     stuck = question.panel.judges_stuck
     how = {"order": order, "live": stuck, "stuck": stuck, "seconds": limits.seconds, "states": limits.states}
@@ -179,6 +191,8 @@ def exhaustively(question: Question, limits: Limits, *, order: str = "breadth", 
     except NeverEnds as fault:
         return never_begun(question, fault, f"exhaustive, {order} first")
     e = explorer.run(interruptible=True)
+    if e.violation is not None:
+        found()
     return Answer(
         question,
         f"exhaustive, {order} first",

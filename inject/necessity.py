@@ -11,10 +11,11 @@ from gmembench.inject.variations import Target
 
 SCHEMA = 1
 
-NECESSARY, PROGRESS, REDUNDANT, OUTSIDE, NOT_REACHED, FIXED, ILL_FORMED, OPEN = (
+NECESSARY, PROGRESS, REDUNDANT, CUT_OFF, OUTSIDE, NOT_REACHED, FIXED, ILL_FORMED, OPEN = (
     "necessary",
     "progress only",
     "redundant up to this bound",
+    "cut off at the bound",
     "guards something outside the model",
     "not reached",
     "cannot be left out",
@@ -24,7 +25,8 @@ NECESSARY, PROGRESS, REDUNDANT, OUTSIDE, NOT_REACHED, FIXED, ILL_FORMED, OPEN = 
 VERDICTS = {
     NECESSARY: "without it an invariant of safety breaks; the line below it replays the shortest failure",
     PROGRESS: "without it somebody waits or retries for ever, and nothing else breaks",
-    REDUNDANT: "without it nothing breaks in these worlds, up to their bounds",
+    REDUNDANT: "without it nothing breaks in these worlds, up to their bounds, and one of them was explored to its end",
+    CUT_OFF: "without it nothing was found, but no world was explored to its end: ask again with more --states",
     OUTSIDE: "without it nothing breaks, and the step says what it protects that the model does not have",
     NOT_REACHED: "no world here runs it, so nothing is known of it",
     FIXED: "the program does not fit together without it",
@@ -133,6 +135,8 @@ def verdict_of(target: Target, tried: Tried | None) -> str:
         return NOT_REACHED
     worst = tried.worst
     found = {ILL: ILL_FORMED, UNSAFE: NECESSARY, STUCK_ONLY: PROGRESS}.get(worst.result if worst else "")
+    if found is None and tried.trials and all(trial.result == BOUND for trial in tried.trials):
+        return CUT_OFF
     return found or (OUTSIDE if target.guards else REDUNDANT)
 
 

@@ -230,8 +230,8 @@ def find_plan(text: str, paths: Sequence[Path] = ()) -> Plan:
     near = [name for name in near if name.rpartition("/")[2] == text] or near
     if len(near) == 1:
         return known[near[0]]
-    mend = f"choose one of {', '.join(near)}" if near else "choose one of `gmembench list plans`"
-    raise UserError(f"{len(near) or 'no'} plans {text!r}", "plan", mend)
+    mend = f"choose one of {', '.join(near)}" if near else "choose one of `gmembench list plans`, or a .toml file"
+    raise UserError(f"{len(near)} plans {text!r}" if near else f"no plan {text!r}", "plan", mend)
 
 
 def not_expressed() -> tuple[NotExpressed, ...]:

@@ -26,10 +26,11 @@ def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean {', '.join(near)}?" if near else otherwise
 
 
-def chosen(known: Mapping[str, T], name: str, what: str) -> T:
-    """The thing of a name. Raises UserError with the nearest names."""
+def chosen(known: Mapping[str, T], name: str, what: str, where: str = "") -> T:
+    """The thing of a name. Raises UserError with the nearest names; `where`: what gave it, if not an option."""
     if name not in known:
-        raise UserError(f"no {what} {name!r}", f"--{what}", nearest(name, known, f"choose one of {', '.join(known)}"))
+        mend = nearest(name, known, f"choose one of {', '.join(known)}")
+        raise UserError(f"no {what} {name!r}", where or f"--{what}", mend)
     return known[name]
 
 

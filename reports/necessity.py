@@ -12,6 +12,7 @@ TONES = {
     "necessary": "breaks",
     "progress only": "stuck",
     "redundant up to this bound": "holds",
+    "cut off at the bound": "stuck",
     "guards something outside the model": "outside",
 }
 """Verdict -> class of its cell; the others are muted."""

@@ -4,6 +4,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ def explore(
     Example:
       gmembench explore --design guest-memfd --scenario fault-vs-punch --without access.fault.recheck_stale
     """
-    from gmembench.benchmarks.compiling import SCHEDULES, SEARCH, STEPS, tell_compiling
+    from gmembench.benchmarks.compiling import COLLAPSED, SCHEDULES, SEARCH, STEPS, tell_compiling
     from gmembench.benchmarks.output import check_new_path
     from gmembench.inject.question import Words, ask
 
@@ -137,7 +138,8 @@ def explore(
     question, most_seconds = ask(words), float("inf") if seconds is None else seconds
     if failures > 1 and corpus is None:
         raise click.UsageError("--failures goes with --corpus DIR, where each is kept")
-    tell_compiling(STEPS if sweep else SCHEDULES if sampled else SEARCH)
+    searches = (SEARCH, COLLAPSED) if "order" in unreduced else (SEARCH,)  # which of both it is depends on the world
+    tell_compiling(*((STEPS,) if sweep else (SCHEDULES,) if sampled else searches))
     shots: Sequence[Shot] = ()
     kept: tuple[Path, ...] = ()
     if sweep:
@@ -156,7 +158,9 @@ def explore(
     else:
         from gmembench.inject.answer import Limits, exhaustively
 
-        answer = exhaustively(question, Limits(memory_bytes, most_seconds, states), order=order, without=unreduced)
+        limits = Limits(memory_bytes, most_seconds, states)
+        told = partial(tell_compiling, STEPS)
+        answer = exhaustively(question, limits, order=order, without=unreduced, found=told)
     if save is not None and answer.failure is not None:
         from gmembench.inject.failure import write_failure
 

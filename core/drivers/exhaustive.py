@@ -1,4 +1,4 @@
-"""The exhaustive driver: every reachable state of an instance, or the shortest way to a state that must not be."""
+"""The exhaustive driver: every reachable state of an instance, or a short way to a state that must not be."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -43,12 +43,14 @@ from gmembench.core.drivers.search import (
     mark_reaching,
     search_on,
 )
+from gmembench.core.drivers.sequential import OUTCOME_MASK
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.footprints import FootprintError
 from gmembench.core.intrinsics.lanes import STATE_WORDS
 from gmembench.core.invariant import WHENS
 from gmembench.core.jit import kernel
 from gmembench.core.judges import SHIPPED, Violation, violation_of
+from gmembench.core.outcomes import BLOCKED
 from gmembench.core.world import SMALL, small_head
 
 GROWTH = 1.5
@@ -197,21 +199,24 @@ class Explorer:
         self.ids = np.zeros(len(self.table) if live else 0, np.uint32)
         self.waiting_ids = np.zeros(1 << 11, np.uint32)
         self.waiting = aligned_words(len(self.waiting_ids) * self.words)
-        self.parents = np.zeros(1 << 12, np.uint32)
-        self.choices = np.zeros(1 << 12, np.uint8)
+        self.parents = np.zeros(max(1 << 12, self.expected + 2 * self.batch), np.uint32)
+        self.choices = np.zeros(max(1 << 12, self.expected + 2 * self.batch), np.uint8)
         self.edges = np.zeros((1 << 13 if live else 0, 2), np.uint32)
         self.moves = np.zeros(p.most_moves + SPARE_MOVES, np.int64)
         self.made = np.zeros(self.batch * MADE_ITEMS, np.int64)
-        self.listed = np.zeros((2, self.batch + SPARE_MOVES), np.int64)
-        self.next_states = aligned_words(self.batch * STATE_WORDS)
+        self.listed = np.zeros(self.batch + SPARE_MOVES, np.int64)
+        self.hashes = np.zeros(self.batch, np.uint64)
+        self.effect_of = np.zeros(self.batch, np.int64)
+        self.taken = aligned_words(self.batch * STATE_WORDS)
+        self.taken_ids = np.zeros(self.batch, np.uint32)
         self.prints = np.zeros(self.batch, np.uint64)
         self.later = np.zeros(self.batch, np.int64)
         if collapsed is None:
             self.waiting[: self.words] = buffer[SMALL.state_at :].view(np.uint64)
             _insert_first(buffer, SMALL.state_at, self.keys, self.table)
         else:
-            self.waiting[: self.words] = collapsed.first(self.work, self.moves)
-            insert_collapsed(self.waiting, self.keys, self.table)
+            self.waiting[: self.words] = collapsed.first(self.work)
+            insert_collapsed(self.waiting, self.table)
         for name in ("first", "transitions", "moves", "edges", "finished", "pause_at"):
             self.search[0][name] = 0
         self.search[0]["last"] = self.search[0]["states"] = 1
@@ -278,20 +283,26 @@ class Explorer:
         return True
 
     def _grow_blocks(self) -> bool:
-        if self.collapsed is not None and self.collapsed.has_all_numbers:
-            self._begin(None)  # a rare world with more blocks than numbers: once more from the beginning
-            self.prepared.ways[:, :, WAY_TAKEN] = 0
-            return self._fits(0)
-        if self.collapsed is None or not self._fits(2 * self.collapsed.block_bytes):  # the old ones stay meanwhile
+        if self.collapsed is None or self.collapsed.has_all_blocks:
+            return self._begin_whole()
+        if not self._fits(2 * self.collapsed.block_bytes):  # the old ones stay meanwhile
             return False
         self.collapsed.grow_blocks()
         return True
 
     def _grow_effects(self) -> bool:
-        if self.collapsed is None or not self._fits(2 * self.collapsed.effects.nbytes):  # the old ones stay meanwhile
+        if self.collapsed is None or self.collapsed.has_all_effects:
+            return self._begin_whole()
+        if not self._fits(2 * self.collapsed.effect_bytes):  # the old ones stay meanwhile
             return False
         self.collapsed.grow_effects()
         return True
+
+    def _begin_whole(self) -> bool:
+        """Search once more from the beginning, with whole states: a rare world has more blocks than numbers."""
+        self._begin(None)
+        self.prepared.ways[:, :, WAY_TAKEN] = 0
+        return self._fits(0)
 
     def _on(self) -> int:
         """Search on until the loop returns; says why."""
@@ -315,21 +326,31 @@ class Explorer:
                 self.choices,
                 self.edges,
                 self.keys,
-                self.next_states,
-                self.next_states.view(np.uint16),
-                c.lanes,
-                c.first_actor,
+                self.taken,
+                self.taken.view(np.uint16),
+                self.taken_ids,
+                len(c.lanes.block_of),
+                c.lanes.whole,
+                c.lanes.first_actor,
+                c.lanes.first_public,
+                c.lanes.block_of,
+                c.lanes.parts.reshape(-1),
                 c.blocks,
+                c.blocks.view(np.uint8),
                 c.lane_of,
                 c.numbers,
                 c.told,
+                c.leaves,
                 c.block_keys,
+                c.block_prints,
                 c.counts,
                 c.sights.sees,
+                c.index,
                 c.effects,
                 c.effects.view(np.uint16),
-                self.listed[0],
-                self.listed[1],
+                self.listed,
+                self.hashes,
+                self.effect_of,
                 c.uncounted,
                 p.rows,
                 p.ways,
@@ -339,19 +360,17 @@ class Explorer:
                 p.flags,
                 p.forces,
                 p.force_rows,
-                p.gate_of,
                 p.gates,
                 p.gate_rows,
                 p.keep,
                 p.neutral,
-                p.seq_live,
                 p.judged,
+                c.sights.near,
                 p.masks,
                 p.watches.tags,
                 p.watches.wanted,
                 p.watches.conditions,
                 p.watches.seen,
-                self.moves,
                 self.made,
                 self.prints,
                 self.later,
@@ -394,7 +413,6 @@ class Explorer:
                 p.gate_rows,
                 p.keep,
                 p.neutral,
-                p.seq_live,
                 p.judged,
                 p.masks,
                 p.watches.tags,
@@ -554,12 +572,34 @@ class Explorer:
                 found = replace(stepper.violation, trail=())
         return found
 
+    def _step_again(self, choices: tuple[Choice, ...]) -> None:
+        """Step what was found by looking moves up. Raises FootprintError if it does not show when the rows run."""
+        stepper = Stepper.of(self.prepared.instance)
+        made = all(stepper.take(*choice) & OUTCOME_MASK != BLOCKED for choice in choices)
+        s = self.search[0]
+        if s["when"] == STUCK_STATE:
+            shows = s["found"] != 0 or not self._gets_on(stepper)
+        else:
+            shows = stepper.violation is not None
+        if not made or not shows:
+            raise FootprintError("what was found does not show when it is stepped: a row sees more than its footprint")
+
+    @staticmethod
+    def _gets_on(stepper: Stepper) -> bool:
+        """Whether somebody can do something."""
+        while len(options := stepper.options()):
+            if stepper.take(*options[0].tolist()) & OUTCOME_MASK != BLOCKED:
+                return True
+        return False
+
     def _result(self, verdict: str, seconds: float, stopped: str = "") -> Exploration:
         s, failed, p = self.search[0], verdict == "violation", self.prepared
         used = (self.partial, self.canonical.symmetric, self.canonical.paged)
         why = (self.order.why_not, self.canonical.symmetry.why_not, self.canonical.pages.why_not)
         choices = self._path() if failed else ()
         p.watches.note_taken(p.taken)
+        if failed and self.collapsed is not None:
+            self._step_again(choices)
         return Exploration(
             verdict,
             self._violation(choices) if failed else None,

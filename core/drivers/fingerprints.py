@@ -10,7 +10,7 @@ import numpy as np
 
 from gmembench.core.intrinsics.blocks import LANES, compare_line, hash_words, lowest_bit
 from gmembench.core.intrinsics.items import put_item
-from gmembench.core.intrinsics.words import ALL_ONES, fold_product, high_product
+from gmembench.core.intrinsics.words import fold_product, high_product
 from gmembench.core.jit import inlined_part, lean_kernel
 from gmembench.core.views import Record, Word
 
@@ -35,13 +35,10 @@ SPREAD = 0x9E3779B97F4A7C15
 
 def hash_keys(words: int) -> np.ndarray:
     """Keys (u8) for as many words, two for each: splitmix64 of the index."""
-    keys = np.zeros(2 * words, np.uint64)
-    for i in range(len(keys)):
-        x = (i + 1) * SPREAD & ALL_ONES
-        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & ALL_ONES
-        x = (x ^ x >> 27) * 0x94D049BB133111EB & ALL_ONES
-        keys[i] = x ^ x >> 31
-    return keys
+    x = np.arange(1, 2 * words + 1, dtype=np.uint64) * np.uint64(SPREAD)
+    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return x ^ x >> np.uint64(31)
 
 
 def aligned_words(words: int) -> np.ndarray:

@@ -12,15 +12,15 @@ from gmembench.core.world import actor, small_head
 
 
 @kernel
-def _settle_all(buffer: np.ndarray, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
+def _settle_all(buffer: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
     w = small_head(buffer)
     for number in range(w["actors_n"]):
-        settle(w, number, seq_live, keep, neutral)
+        settle(w, number, keep, neutral)
 
 
 def settle_first(p: Prepared) -> None:
     """Bring the world that a driver begins with to its settled form, in place."""
-    _settle_all(p.world.buffer, p.seq_live, p.keep, p.neutral)
+    _settle_all(p.world.buffer, p.keep, p.neutral)
 
 
 @kernel

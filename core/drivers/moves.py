@@ -41,8 +41,9 @@ WAITED = -1
 FORCE_OUTCOME, FORCE_ACTORS, FORCE_GFN, FORCE_MUST = range(4)
 GATE_ACTORS, GATE_GFN = range(2)
 
-STALE, FRESH = -1, 0
-"""A snapshot of the invalidation sequence in a settled state."""
+DEAD, STALE, FRESH = -2, -1, 0
+"""A snapshot of the invalidation sequence in a settled state. It is DEAD if the actor does not read it again, so that
+what becomes of it as the sequence counts on does not depend on the row before which the actor stands."""
 
 EPOCHS_KEPT = 2
 """The TD epoch of a settled state is at most this: what is older than two epochs is as old as any."""
@@ -134,6 +135,13 @@ def list_eventful_moves(
 
 
 @inlined_part
+def may_leave(w: Record, number: int, timer: int) -> int:
+    """1 if an actor is a vCPU in the guest and a kick or the timer takes it out, where its row lets it go."""
+    a = actor(w, number)
+    return int((number < w["vcpus"]) & (a["mode"] == IN_GUEST) & (a["kicked"] | timer != 0))
+
+
+@inlined_part
 def list_moves_of(
     w: Record,
     number: int,
@@ -163,9 +171,8 @@ def list_moves_of(
         found += 1 - int((at == IDLE) & (a["next"] == item(ends, number)))
         put_item(moves, found, choice | YIELD)
         found += may >> YIELD_BIT & 1
-    leaves = (number < w["vcpus"]) & (a["mode"] == IN_GUEST) & (a["kicked"] | timer != 0)
     put_item(moves, found, choice | EXIT)
-    return found + (may >> EXIT_BIT & int(leaves))
+    return found + (may >> EXIT_BIT & may_leave(w, number, timer))
 
 
 @inlined_part
@@ -271,12 +278,13 @@ def make_move(
 
 
 @inlined_part
-def settle_sequence(w: Record, seq_live: np.ndarray) -> None:
-    """Tell snapshots of the invalidation sequence only as fresh or stale, and forget those that nobody looks at."""
+def settle_sequence(w: Record) -> None:
+    """Tell snapshots of the invalidation sequence only as fresh or stale. Those that are forgotten stay so."""
     seq = w["inval_seq"]
     for i in range(w["actors_n"]):
         b = actor(w, i)
-        b["seq"] = STALE if b["seq"] != seq and seq_live[b["row"] + 1] != 0 else FRESH
+        if b["seq"] != DEAD:
+            b["seq"] = FRESH if b["seq"] == seq else STALE
     w["inval_seq"] = FRESH
 
 
@@ -310,10 +318,10 @@ def settle_epochs(w: Record) -> None:
 
 
 @inlined_part
-def settle_counts(w: Record, seq_live: np.ndarray) -> None:
+def settle_counts(w: Record) -> None:
     """Tell what only counts up by differences: it would pass a byte."""
     if w["inval_seq"] != FRESH:
-        settle_sequence(w, seq_live)
+        settle_sequence(w)
     for i in range(w["actors_n"]):
         if actor(w, i)["tlb_generation"] != 1:
             settle_tlb(w, i)
@@ -323,15 +331,15 @@ def settle_counts(w: Record, seq_live: np.ndarray) -> None:
 
 @inlined_part
 def forget(a: Record, keep: np.ndarray, neutral: np.ndarray) -> None:
-    """Give the registers that an actor will not read again their first values."""
+    """Give the registers that an actor will not read again one value each: the first one, and DEAD to a snapshot."""
     keep_bytes(a, keep, neutral, a["row"] + 1)
 
 
 @inlined_part
-def settle(w: Record, number: int, seq_live: np.ndarray, keep: np.ndarray, neutral: np.ndarray) -> None:
+def settle(w: Record, number: int, keep: np.ndarray, neutral: np.ndarray) -> None:
     """Bring the state after a step of an actor to the form in which equal states are equal bytes.
 
-    What only counts up is told by differences; registers that the actor will not read again have their first value.
+    What only counts up is told by differences; registers that the actor will not read again have one value each.
     """
-    settle_counts(w, seq_live)
+    settle_counts(w)
     forget(actor(w, number), keep, neutral)

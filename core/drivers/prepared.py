@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, MOST_FORCES, Force, Gate, Instance
-from gmembench.core.drivers.moves import MAY_COUNT, MAY_EXIT, MAY_YIELD, WAY_TAKEN, WAY_TARGET
+from gmembench.core.drivers.moves import DEAD, MAY_COUNT, MAY_EXIT, MAY_YIELD, WAY_TAKEN, WAY_TARGET
 from gmembench.core.drivers.sequential import acknowledge_kicks, begin
 from gmembench.core.drivers.watching import Watches
 from gmembench.core.errors import UserError
@@ -79,11 +79,9 @@ class Prepared:
     `targets`: (row, outcome) -> row or IDLE. `ways`: both, as moves.py reads them. `operations`, `ends`: all scripts
     behind one another, and where that of each actor ends. `flags`: by row + 1, MAY_*. `forces`, `force_rows`, `gates`,
     `gate_rows`, `gate_of`: events, as moves.py reads them; gate_rows and what is indexed by the row that follows have
-    IDLE at 0. `keep`: u8 (row + 1, 64 bytes of ACTOR), bits of the bytes that
-    `settle` leaves of an actor. `neutral`: u1, what it sets the others to. `seq_live`:
-    by row + 1, whether the snapshot of the sequence is read again. `judged`: by row, mask of the rules about states
-    that the row may break. `taken_first`: i8 (row, outcome), the same
-    as `taken`, of the operations that run before.
+    IDLE at 0. `keep`: u8 (row + 1, 64 bytes of ACTOR), bits of the bytes that `settle` leaves of an actor. `neutral`:
+    u1, what it sets the others to. `judged`: by row, mask of the rules about states that the row may break.
+    `taken_first`: i8 (row, outcome), the same as `taken`, of the operations that run before.
     """
 
     def __init__(self, instance: Instance, world: World | None = None, *, forget: bool = True) -> None:
@@ -122,7 +120,11 @@ class Prepared:
 
     def _world(self, world: World) -> World:
         instance = self.instance
-        made = small_copy(world, len(instance.forces) + len(instance.gates))
+        try:
+            made = small_copy(world, len(instance.forces) + len(instance.gates))
+        except OverflowError as fault:
+            what = f"a world of {instance.geometry.gfns} gfns is too large to explore, which keeps numbers in bytes"
+            raise UserError(what, "instance", f"choose fewer gfns and pages ({fault})") from fault
         if len(made.arrays["actors"]) > MOST_ACTORS or len(instance.forces) > MOST_FORCES:
             raise UserError(
                 f"{len(made.arrays['actors'])} actors and {len(instance.forces)} forced outcomes",
@@ -199,7 +201,7 @@ class Prepared:
         self.world.arrays["events"][len(self.instance.forces) + i] = (gate.skip, 0)
 
     def _fill_registers(self, forget: bool) -> None:
-        """Which registers are kept after a step, by the row that follows; the others get their first values."""
+        """Which registers are kept after a step, by the row that follows; the others get one value each."""
         actors = self.world.arrays["actors"]
         if forget:
             live, self.judged = _analysis(self.instance, self.programs, frozenset(self._observed()))
@@ -215,9 +217,9 @@ class Prepared:
         first, fresh = np.zeros(1, actors.dtype), first_values(self.instance.geometry)
         for name in REGISTERS:
             first[name] = fresh[name][0]
+        first["seq"] = DEAD
         self.keep = np.packbits(kept != 0, axis=1, bitorder="little").view(np.uint64)
         self.neutral = first.view(np.uint8)
-        self.seq_live = live[:, REGISTERS.index("seq")].astype(np.uint8)
 
     def _observed(self) -> set[str]:
         """Registers that events and states to be seen look at."""

@@ -295,7 +295,6 @@ class Sampler:
                 p.gate_of,
                 p.gates,
                 p.gate_rows,
-                p.seq_live,
                 p.judged if judges else np.zeros_like(p.judged),
                 p.masks if judges else np.zeros_like(p.masks),
                 p.watches.tags,

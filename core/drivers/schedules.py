@@ -191,7 +191,6 @@ def sample_on(
     gate_of: np.ndarray,
     gates: np.ndarray,
     gate_rows: np.ndarray,
-    seq_live: np.ndarray,
     judged: np.ndarray,
     masks: np.ndarray,
     tags: np.ndarray,
@@ -323,7 +322,7 @@ def sample_on(
                 if here or always or (len(conditions) > 0 and standing != 0):
                     watch(w, tags, wanted, conditions, seen)
             if n & COUNTS_EVERY - 1 == 0:
-                settle_counts(w, seq_live)
+                settle_counts(w)
         s["steps"] += n
         s["longest"] = max(s["longest"], n)
         s["next"] += 1

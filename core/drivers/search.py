@@ -189,7 +189,6 @@ def go_on_alone(
     gate_rows: np.ndarray,
     keep: np.ndarray,
     neutral: np.ndarray,
-    seq_live: np.ndarray,
     reads: np.ndarray,
     writes: np.ndarray,
     holds: np.ndarray,
@@ -211,7 +210,7 @@ def go_on_alone(
         count += 1
         if judge_move(w, number, actor(w, number)["program"], masks, search):
             return count
-        settle(w, number, seq_live, keep, neutral)
+        settle(w, number, keep, neutral)
 
 
 @inlined_part
@@ -272,7 +271,6 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
     gate_rows: np.ndarray,
     keep: np.ndarray,
     neutral: np.ndarray,
-    seq_live: np.ndarray,
     judged: np.ndarray,
     masks: np.ndarray,
     tags: np.ndarray,
@@ -371,7 +369,7 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
             row = item(made, MADE_ITEMS * j + MADE_ROW)
             number = choice >> CHOICE_SHIFT
             if row >= 0 and item(flags, row + 1) & MAY_COUNT != 0:
-                settle_counts(v, seq_live)
+                settle_counts(v)
             forget(actor(v, number), keep, neutral)
             if partial != 0:
                 s["moves"] += go_on_alone(
@@ -388,7 +386,6 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
                     gate_rows,
                     keep,
                     neutral,
-                    seq_live,
                     reads,
                     writes,
                     holds,

@@ -95,7 +95,6 @@ def _settle(
     buffer: np.ndarray,
     number: int,
     judges: int,
-    seq_live: np.ndarray,
     keep: np.ndarray,
     neutral: np.ndarray,
     masks: np.ndarray,
@@ -103,7 +102,7 @@ def _settle(
 ) -> None:
     """Settle the state after a move, and judge it unless `judges` is 0."""
     w = small_head(buffer)
-    settle(w, number, seq_live, keep, neutral)
+    settle(w, number, keep, neutral)
     a = actor(w, number)
     if judges != 0:
         out[0] = STATE
@@ -362,7 +361,7 @@ class Stepper:
 
     def _settle(self, number: int, judges: int) -> None:
         p = self.prepared
-        _settle(self.world.buffer, number, judges, p.seq_live, p.keep, p.neutral, self.panel.masks, self._out)
+        _settle(self.world.buffer, number, judges, p.keep, p.neutral, self.panel.masks, self._out)
 
     def step(self, number: int) -> Taken:
         """Run the next row of an actor, and say what it did."""

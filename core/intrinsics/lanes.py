@@ -1,4 +1,8 @@
-"""Collapsed states: 16 lanes of 16 bits, one vector, which are masked, hashed, compared and changed as a whole."""
+"""Collapsed states: four words, which are masked, hashed, compared and changed as one vector.
+
+The first three hold the numbers of up to twelve blocks, a lane of 16 bits each; the last one is the fingerprint. In
+what is looked up about a state, that one has the move in its lowest lane; the lanes above it are not compared.
+"""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,26 +14,28 @@ from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
 from gmembench.core.intrinsics.blocks import BLOCK, BLOCK_TYPE
-from gmembench.core.intrinsics.words import ALL_ONES, fold_product, wide_product
+from gmembench.core.intrinsics.words import ALL_ONES
 from gmembench.core.jit import INTERPRETED, WORD
 from gmembench.core.views import Word
 
 STATE_WORDS = 4
 """Words of a collapsed state."""
 
+PRINT = STATE_WORDS - 1
+"""The word of a state that is its fingerprint."""
+
 LANES = 4 * STATE_WORDS
 
-FREE = LANES - 2
-"""The first of two lanes that are 0 in a state. What is looked up about a state has the move in the last one, and what
-is found has in both what the move did."""
+MOST_BLOCKS = 4 * PRINT
+"""Of a state: the lanes before its fingerprint."""
 
-LAST = LANES - 1
+MOVE_LANE = MOST_BLOCKS
 
 MIX = 0x9E3779B97F4A7C15
 """Odd number from the golden ratio."""
 
-NUMBERS = [(1 << 16) - 1] * FREE + [0] * (LANES - FREE)
-"""Mask of the lanes that hold numbers."""
+COMPARED = [(1 << 16) - 1] * (MOVE_LANE + 1) + [0] * (LANES - MOVE_LANE - 1)
+"""Mask of the lanes of what is looked up that are compared."""
 
 LANE = ir.IntType(16)
 LANES_TYPE = ir.VectorType(LANE, LANES)
@@ -46,24 +52,20 @@ def _load(builder: ir.IRBuilder, words: ir.Value, at: ir.Value, form: ir.Type = 
 
 
 def _store(builder: ir.IRBuilder, lanes: ir.Value, words: ir.Value, at: ir.Value) -> None:
-    builder.store(lanes, builder.bitcast(builder.gep(words, [at]), LANES_TYPE.as_pointer()), align=8)
-
-
-def _with_last(builder: ir.IRBuilder, lanes: ir.Value, last: ir.Value) -> ir.Value:
-    return builder.insert_element(lanes, builder.trunc(last, LANE), ir.IntType(32)(LAST))
+    builder.store(lanes, builder.bitcast(builder.gep(words, [at]), lanes.type.as_pointer()), align=8)
 
 
 def _seen(builder: ir.IRBuilder, words: ir.Value, at: ir.Value, sight: ir.Value, move: ir.Value) -> ir.Value:
-    """The lanes of a state that a mask names, 0 in place of the others, and the move in the last one."""
+    """The lanes of a state that a mask names, 0 in place of the others, and the move behind them."""
     chosen = builder.bitcast(builder.trunc(sight, LANE), ir.VectorType(ir.IntType(1), LANES))
     kept = builder.select(chosen, _load(builder, words, at), ir.Constant(LANES_TYPE, [0] * LANES))
-    return _with_last(builder, kept, move)
+    return builder.insert_element(kept, builder.trunc(move, LANE), ir.IntType(32)(MOVE_LANE))
 
 
 def _seen_view(states: np.ndarray, at: int, sight: int, move: int) -> np.ndarray:
     found = states[int(at) : int(at) + STATE_WORDS].view(np.uint16).copy()
     found[[lane for lane in range(LANES) if not int(sight) >> lane & 1]] = 0
-    found[LAST] = move
+    found[MOVE_LANE] = move
     return found
 
 
@@ -81,32 +83,6 @@ def _keyed_sum(builder: ir.IRBuilder, words: ir.Value, keys: ir.Value) -> ir.Val
 def _keyed_sum_view(words: np.ndarray, keys: np.ndarray) -> int:
     keyed = (words.view(np.uint32) + keys.view(np.uint32)).astype(np.uint64)
     return int((keyed[::2] * keyed[1::2]).sum(dtype=np.uint64))
-
-
-def _state_hasher() -> Callable[[np.ndarray, int, np.ndarray], Word]:
-    if INTERPRETED:
-
-        def hash_view(states: np.ndarray, at: int, keys: np.ndarray) -> int:
-            words = states[int(at) : int(at) + STATE_WORDS]
-            halves = (keys[:STATE_WORDS], keys[STATE_WORDS : 2 * STATE_WORDS])
-            return int(fold_product(*(_keyed_sum_view(words, half) for half in halves)))
-
-        return hash_view
-
-    @intrinsic
-    def hashed(typingctx: Any, states: Any, at: Any, keys: Any) -> Any:
-        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            words = _load(builder, _data(context, builder, signature, args, 0), args[1], WORDS_TYPE)
-            key_words = _data(context, builder, signature, args, 2)
-            sums = [
-                _keyed_sum(builder, words, _load(builder, key_words, WORD(first), WORDS_TYPE))
-                for first in (0, STATE_WORDS)
-            ]
-            return builder.xor(*wide_product(context, builder, sums))
-
-        return types.uint64(states, types.int64, keys), codegen
-
-    return cast(Callable[[np.ndarray, int, np.ndarray], Word], hashed)
 
 
 def _seen_hasher() -> Callable[[np.ndarray, int, int, int, np.ndarray], Word]:
@@ -141,7 +117,7 @@ def _seen_comparer() -> Callable[[np.ndarray, int, int, int, np.ndarray, int], b
 
         def compare_view(states: np.ndarray, at: int, sight: int, move: int, known: np.ndarray, where: int) -> bool:
             there = known[int(where) : int(where) + STATE_WORDS].view(np.uint16)
-            return bool((_seen_view(states, at, sight, move) == there).all())
+            return bool((_seen_view(states, at, sight, move) == there & np.array(COMPARED, np.uint16)).all())
 
         return compare_view
 
@@ -150,7 +126,8 @@ def _seen_comparer() -> Callable[[np.ndarray, int, int, int, np.ndarray, int], b
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             seen = _seen(builder, _data(context, builder, signature, args, 0), *args[1:4])
             other = _load(builder, _data(context, builder, signature, args, 4), args[5])
-            return _no_lane(builder, builder.icmp_unsigned("!=", seen, other))
+            compared = builder.and_(other, ir.Constant(LANES_TYPE, COMPARED))
+            return _no_lane(builder, builder.icmp_unsigned("!=", seen, compared))
 
         return types.boolean(states, types.int64, types.int64, types.int64, known, types.int64), codegen
 
@@ -183,9 +160,7 @@ def _state_changer() -> Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, 
         def change_view(
             made: np.ndarray, to: int, states: np.ndarray, at: int, changes: np.ndarray, where: int
         ) -> None:
-            changed = states[at : at + STATE_WORDS] ^ changes[where : where + STATE_WORDS]
-            changed.view(np.uint16)[FREE:] = 0
-            made[to : to + STATE_WORDS] = changed
+            made[to : to + STATE_WORDS] = states[at : at + STATE_WORDS] ^ changes[where : where + STATE_WORDS]
 
         return change_view
 
@@ -194,7 +169,7 @@ def _state_changer() -> Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             target, words, deltas = (_data(context, builder, signature, args, i) for i in (0, 2, 4))
             changed = builder.xor(_load(builder, words, args[3]), _load(builder, deltas, args[5]))
-            _store(builder, builder.and_(changed, ir.Constant(LANES_TYPE, NUMBERS)), target, args[1])
+            _store(builder, changed, target, args[1])
             return context.get_dummy_value()
 
         return types.none(made, types.int64, states, types.int64, changes, types.int64), codegen
@@ -239,12 +214,74 @@ def _block_comparer() -> Callable[[np.ndarray, int, np.ndarray, int], bool]:
     return cast(Callable[[np.ndarray, int, np.ndarray, int], bool], compare)
 
 
-state_hash = _state_hasher()
-"""A function (u8 states, position, u8 keys, two for each word) -> a hash of a state, a u8. Positions are of words."""
+def _part_comparer() -> Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, int], bool]:
+    if INTERPRETED:
+        return lambda one, at, other, where, masks, mask_at: bool(
+            ((one[at : at + BLOCK] ^ other[where : where + BLOCK]) & masks[mask_at : mask_at + BLOCK] == 0).all()
+        )
+
+    @intrinsic
+    def compare(typingctx: Any, one: Any, at: Any, other: Any, where: Any, masks: Any, mask_at: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            blocks = [
+                _load(builder, _data(context, builder, signature, args, i), args[i + 1], BLOCK_TYPE) for i in (0, 2, 4)
+            ]
+            apart = builder.and_(builder.xor(*blocks[:2]), blocks[2])
+            return _no_lane(builder, builder.icmp_unsigned("!=", apart, ir.Constant(BLOCK_TYPE, [0] * BLOCK)))
+
+        return types.boolean(one, types.int64, other, types.int64, masks, types.int64), codegen
+
+    return cast(Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, int], bool], compare)
+
+
+def _block_masker() -> Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, int], None]:
+    if INTERPRETED:
+
+        def mask_view(
+            target: np.ndarray, to: int, source: np.ndarray, at: int, masks: np.ndarray, mask_at: int
+        ) -> None:
+            target[to : to + BLOCK] = source[at : at + BLOCK] & masks[mask_at : mask_at + BLOCK]
+
+        return mask_view
+
+    @intrinsic
+    def mask(typingctx: Any, target: Any, to: Any, source: Any, at: Any, masks: Any, mask_at: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            blocks = [
+                _load(builder, _data(context, builder, signature, args, i), args[i + 1], BLOCK_TYPE) for i in (2, 4)
+            ]
+            _store(builder, builder.and_(*blocks), _data(context, builder, signature, args, 0), args[1])
+            return context.get_dummy_value()
+
+        return types.none(target, types.int64, source, types.int64, masks, types.int64), codegen
+
+    return cast(Callable[[np.ndarray, int, np.ndarray, int, np.ndarray, int], None], mask)
+
+
+def _block_joiner() -> Callable[[np.ndarray, int, np.ndarray, int], None]:
+    if INTERPRETED:
+
+        def join_view(target: np.ndarray, to: int, source: np.ndarray, at: int) -> None:
+            target[to : to + BLOCK] |= source[at : at + BLOCK]
+
+        return join_view
+
+    @intrinsic
+    def join(typingctx: Any, target: Any, to: Any, source: Any, at: Any) -> Any:
+        def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            data = [_data(context, builder, signature, args, i) for i in (0, 2)]
+            blocks = [_load(builder, data[i], args[2 * i + 1], BLOCK_TYPE) for i in (0, 1)]
+            _store(builder, builder.or_(*blocks), data[0], args[1])
+            return context.get_dummy_value()
+
+        return types.none(target, types.int64, source, types.int64), codegen
+
+    return cast(Callable[[np.ndarray, int, np.ndarray, int], None], join)
+
 
 seen_hash = _seen_hasher()
-"""A function (u8 states, position, mask of lanes, move, u8 keys) -> a hash of what the mask leaves to see, and of the
-move, a u8."""
+"""A function (u8 states, position, mask of lanes, move, u8 keys, one for each word) -> a hash of what the mask leaves
+to see, and of the move, a u8. Positions are of words."""
 
 seen_before = _seen_comparer()
 """A function (u8 states, position, mask of lanes, move, u8 known, position) -> whether what is left to see, and the
@@ -254,11 +291,22 @@ put_seen = _seen_putter()
 """A function (u8 known, position, u8 states, position, mask of lanes, move) that stores what is left to see."""
 
 change_state = _state_changer()
-"""A function (u8 made, position, u8 states, position, u8 changes, position) that writes a state with its changes, the
-exclusive-or of both, and 0 in the two last lanes."""
+"""A function (u8 made, position, u8 states, position, u8 changes, position) that writes a state with its changes: the
+exclusive-or of both."""
 
 copy_state = _state_copier()
 """A function (u8 target, position, u8 source, position) that copies a state."""
 
 same_block = _block_comparer()
 """A function (u8 one, position, u8 other, position) -> whether two blocks of eight words are equal."""
+
+same_part = _part_comparer()
+"""A function (u8 one, position, u8 other, position, u8 masks, position) -> whether two blocks are equal in the bits of
+a mask."""
+
+mask_block = _block_masker()
+"""A function (u8 target, position, u8 source, position, u8 masks, position) that copies the bits of a block that a mask
+has, and writes 0 for the others."""
+
+join_block = _block_joiner()
+"""A function (u8 target, position, u8 source, position) that adds the bits of a block to another."""

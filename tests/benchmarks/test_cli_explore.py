@@ -248,7 +248,7 @@ BAD = [
     (["--design", "guest-memf", "--scenario", "fault-vs-punch"], "did you mean guest-memfd"),
     (["--design", "guest-memfd", "--scenario", "fault-vs-pnch"], "did you mean fault-vs-punch"),
     (["--inject", BUG, "--hardware", "tdxx"], "did you mean tdx"),
-    (["--inject", "bugs/A99"], "no plans 'bugs/A99'"),
+    (["--inject", "bugs/A99"], "no plan 'bugs/A99'"),
     (["--inject", "nowhere.toml"], "nowhere.toml"),
     (["--inject", BUG, "--without", "access.fault.recheck_root_"], "did you mean access.fault.recheck_root"),
     (["--inject", BUG, "--swap", "fault.lock_mmu"], "swap A,B"),

@@ -8,12 +8,15 @@ import pytest
 from gmembench.benchmarks.peers.instances import TWINS, Twin
 from gmembench.core.catalog import load_designs, load_hardware
 from gmembench.core.drivers import blocks
-from gmembench.core.drivers.collapsed import REMEMBERED, SEES_ALL
+from gmembench.core.drivers.collapsed import EFFECT_WORDS, REMEMBERED, SEES_ALL
 from gmembench.core.drivers.exhaustive import Exploration, Explorer
+from gmembench.core.drivers.fingerprints import hash_keys
 from gmembench.core.drivers.instance import Instance
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.footprints import FootprintError
 from gmembench.core.intrinsics import lanes
+from gmembench.core.intrinsics.lanes import MOST_BLOCKS, PRINT, STATE_WORDS
+from gmembench.core.intrinsics.words import ALL_ONES
 from gmembench.core.jit import INTERPRETED, kernel
 from gmembench.inject.scenario import instance_of, load_scenarios
 
@@ -31,10 +34,10 @@ CELLS = [
 ]
 STATES = 20_000
 
-TWINS_TRIED = [(SHORT, "", live) for live in (False, True)]
+TWINS_TRIED = [*((SHORT, "", live) for live in (False, True)), *((SHORT, mutant, True) for mutant in SHORT.mutants)]
 if not INTERPRETED:
     huge = replace(TWINS["fault-vs-convert-huge-1"], scripts=(("access 1 write",), (), ("convert 0 1 private",)))
-    TWINS_TRIED += [(twin, mutant, True) for twin in (SHORT, huge) for mutant in twin.mutants]
+    TWINS_TRIED += [(huge, mutant, True) for mutant in huge.mutants]
 
 
 def collapsed(instance: Instance, check: int = 1, **how: object) -> Explorer:
@@ -91,15 +94,68 @@ def test_what_a_row_does_is_run_once() -> None:
     assert explorer.collapsed.counts[REMEMBERED] < found.transitions / 3
 
 
-def test_a_sight_that_is_too_small_is_noticed() -> None:
-    """A row that reads what it is not said to read finds an effect that is not its own."""
-    explorer = collapsed(SHORT.instance(), live=False)
+def test_a_row_that_writes_beyond_its_sight_is_noticed() -> None:
+    """The first time that it runs."""
+    explorer = collapsed(SHORT.instance(), check=1 << 40, live=False)
     assert explorer.collapsed is not None
     sees = explorer.collapsed.sights.sees
-    own = sees[:, :1]
-    sees[:] = np.where(sees & SEES_ALL != 0, sees, sees & own)
+    sees[:, 1:] &= sees[:, :1] | SEES_ALL
     with pytest.raises(FootprintError, match="touches what its footprint does not name"):
         explorer.run()
+
+
+def blind(explorer: Explorer, row: str, lane: int) -> None:
+    """Have a row not see a lane."""
+    assert explorer.collapsed is not None
+    at = next(at for at, item in enumerate(explorer.prepared.code.info) if item.name == row)
+    assert (explorer.collapsed.sights.sees[:, at + 1] >> lane & 1).all()
+    explorer.collapsed.sights.sees[:, at + 1] &= ~(1 << lane)
+
+
+BLIND = [("access.fault.recheck_stale", 0), ("punch.start.flush_wait", 6)]
+"""A row, and a lane that it reads and does not write: the header, and what others look at in a vCPU."""
+
+
+@pytest.mark.parametrize(("row", "lane"), BLIND)
+def test_a_row_that_reads_beyond_its_sight_is_noticed(row: str, lane: int) -> None:
+    """It finds an effect that is not its own: what is looked up is compared with what the row does."""
+    explorer = collapsed(SHORT.instance())
+    blind(explorer, row, lane)
+    with pytest.raises(FootprintError, match="touches what its footprint does not name"):
+        explorer.run()
+
+
+@pytest.mark.parametrize(("row", "lane"), BLIND)
+def test_a_violation_that_does_not_show_is_none(row: str, lane: int) -> None:
+    """Where nothing is compared, effects of others lead to a violation; running the rows tells that there is none."""
+    explorer = collapsed(SHORT.instance(), check=1 << 40)
+    blind(explorer, row, lane)
+    with pytest.raises(FootprintError, match="does not show when it is stepped"):
+        explorer.run()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_rules_that_are_judged_with_a_row_see_no_more(number: int) -> None:
+    """The lanes of each are in the sight of the row, for every actor."""
+    explorer = collapsed(SHORT.instance())
+    assert explorer.collapsed is not None
+    sights = explorer.collapsed.sights
+    assert sights.near.any()
+    for rule, lanes_of_rule in enumerate(sights.lanes_of_rules):
+        rows = np.flatnonzero(sights.near >> rule & 1)
+        assert (lanes_of_rule & ~sights.sees[number, rows + 1] == 0).all()
+
+
+def test_growing_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks and effects get larger arrays on the way."""
+    whole = Explorer(SHORT.instance(), reductions=(), collapse=False).run()
+    monkeypatch.setattr(blocks, "FEWEST_BLOCKS", 600)
+    monkeypatch.setattr(blocks, "FEWEST_EFFECTS", 130)
+    explorer = collapsed(SHORT.instance())
+    assert_same(whole, explorer.run())
+    assert explorer.collapsed is not None
+    assert len(explorer.collapsed.lane_of) > 600
+    assert len(explorer.collapsed.effects) // EFFECT_WORDS > 130
 
 
 def test_more_blocks_than_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,41 +163,95 @@ def test_more_blocks_than_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     instance = SHORT.instance()
     whole = Explorer(instance, live=False, reductions=(), collapse=False).run()
     monkeypatch.setattr(blocks, "FEWEST_BLOCKS", 600)
-    monkeypatch.setattr(blocks, "MOST_BLOCKS", 600)
+    monkeypatch.setattr(blocks, "MOST_NUMBERS", 600)
     explorer = collapsed(instance, live=False)
     found = explorer.run()
     assert explorer.collapsed is None
     assert_same(whole, found)
 
 
+def test_more_effects_than_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search begins again with whole states here too."""
+    instance = SHORT.instance()
+    whole = Explorer(instance, live=False, reductions=(), collapse=False).run()
+    monkeypatch.setattr(blocks, "FEWEST_EFFECTS", 200)
+    monkeypatch.setattr(blocks, "MOST_EFFECTS", 400)
+    explorer = collapsed(instance, live=False)
+    found = explorer.run()
+    assert explorer.collapsed is None
+    assert_same(whole, found)
+
+
+@pytest.mark.parametrize("most", [MOST_BLOCKS, 0])
+def test_actors_are_split_where_there_is_room(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """What others look at in an actor is seen by rows that look at all of them; without room they see all of it."""
+    monkeypatch.setattr(blocks, "MOST_LANES", most)
+    whole = Explorer(SHORT.instance(), live=False, reductions=(), collapse=False).run()
+    explorer = collapsed(SHORT.instance(), live=False)
+    assert_same(whole, explorer.run())
+    assert explorer.collapsed is not None
+    sights, lanes = explorer.collapsed.sights, explorer.collapsed.lanes
+    row = next(at for at, item in enumerate(explorer.prepared.code.info) if item.name == "punch.start.flush_kick")
+    sees = int(sights.sees[0, row + 1])
+    assert ("kicked" in lanes.public) == (most != 0)
+    assert (sees & SEES_ALL != 0) == (most == 0)
+    bits = [int(word) for word in np.bitwise_or.reduce(lanes.parts[lanes.block_of == lanes.first_actor])]
+    assert bits == [ALL_ONES] * 8
+    assert sum(int(word).bit_count() for word in lanes.parts.ravel()) == 512 * lanes.whole
+
+
+def test_fingerprints_are_those_of_the_blocks() -> None:
+    """The fingerprint of every state that waited is what its blocks add up to, however many moves led to it."""
+    explorer = collapsed(SHORT.instance(), live=False, states=300, order="breadth")
+    explorer.run()
+    c = explorer.collapsed
+    assert c is not None
+    waited = explorer.waiting.reshape(-1, STATE_WORDS)[:300]
+    assert waited.any(axis=1).all()
+    for state in waited:
+        numbers = state.view(np.uint16)[: len(c.lanes.block_of)]
+        assert int(state[PRINT]) == int(np.bitwise_xor.reduce(c.block_prints[numbers]))
+
+
+def test_random_words_are_those_of_splitmix64() -> None:
+    """As its authors give them for the seed 0; the first ones do not depend on how many there are."""
+    words = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC]
+    assert hash_keys(2).tolist() == hash_keys(1 << 10)[:4].tolist() == words
+
+
 @kernel
-def _hashes(states: np.ndarray, keys: np.ndarray, sight: int, found: np.ndarray) -> None:
-    found[0] = lanes.state_hash(states, 4, keys)
-    found[1] = lanes.seen_hash(states, 4, sight, 17, keys)
+def _lanes(states: np.ndarray, keys: np.ndarray, sight: int, masks: np.ndarray, found: np.ndarray) -> None:
+    found[0] = lanes.seen_hash(states, 4, sight, 17, keys)
     lanes.put_seen(found, 2, states, 4, sight, 17)
-    found[6] = lanes.seen_before(states, 4, sight, 17, found, 2)
-    found[7] = lanes.seen_before(states, 4, sight, 18, found, 2)
+    found[1] = lanes.seen_before(states, 4, sight, 17, found, 2)
+    found[6] = lanes.seen_before(states, 4, sight, 18, found, 2)
+    found[5] |= np.uint64(3 << 32)
+    found[7] = lanes.seen_before(states, 4, sight, 17, found, 2)
     lanes.change_state(found, 8, states, 0, states, 4)
+    lanes.mask_block(found, 12, states, 0, masks, 0)
+    found[20] = lanes.same_part(states, 0, found, 12, masks, 0)
+    found[21] = lanes.same_part(states, 0, found, 12, masks, 8)
+    lanes.mask_block(found, 24, states, 0, masks, 8)
+    lanes.join_block(found, 24, found, 12)
 
 
-@pytest.mark.parametrize("sight", [0b1, 0b100101, 0x7FFF])
+@pytest.mark.parametrize("sight", [0b1, 0b100101, 0xFFF])
 def test_lanes(sight: int) -> None:
-    """What is seen of a state is its lanes in the mask and the move; a change is an exclusive-or without two lanes."""
+    """What is seen of a state is its lanes in the mask, and the move; what stands above the move is not compared."""
     states = np.arange(1, 9, dtype=np.uint64) * np.uint64(0x0123_4567_89AB_CDEF)
     keys = np.arange(8, dtype=np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15)
-    found = np.zeros(12, np.uint64)
-    _hashes(states, keys, sight, found)
+    masks = np.tile(np.array([0xFF00, ALL_ONES ^ 0xFF00], np.uint64).reshape(2, 1), 8).ravel()
+    found = np.zeros(32, np.uint64)
+    _lanes(states, keys, sight, masks, found)
     seen = states[4:].view(np.uint16) * np.array([sight >> lane & 1 for lane in range(16)], np.uint16)
-    seen[15] = 17
-    assert found[2:6].view(np.uint16).tolist() == seen.tolist()
-    assert found[6:8].tolist() == [1, 0]
-    changed = (states[:4] ^ states[4:]).view(np.uint16)
-    assert found[8:].view(np.uint16).tolist() == [*changed[:14].tolist(), 0, 0]
-
-    def keyed_sum(words: np.ndarray, first: int) -> int:
-        halves = [int(half) for half in (words.view(np.uint32) + keys[first : first + 4].view(np.uint32))]
-        return sum(low * high for low, high in zip(halves[::2], halves[1::2], strict=True)) % 2**64
-
-    product = keyed_sum(states[4:], 0) * keyed_sum(states[4:], 4)
-    assert int(found[0]) == product % 2**64 ^ product >> 64
-    assert int(found[1]) == keyed_sum(seen.view(np.uint64), 0) * lanes.MIX % 2**64
+    seen[12] = 17
+    assert found[2:5].tolist() == seen.view(np.uint64)[:3].tolist()
+    assert int(found[5]) == 17 | 3 << 32
+    assert found[[1, 6, 7]].tolist() == [1, 0, 1]
+    assert found[8:12].tolist() == (states[:4] ^ states[4:]).tolist()
+    halves = [int(half) for half in (seen.view(np.uint32) + keys[:4].view(np.uint32))]
+    keyed_sum = sum(low * high for low, high in zip(halves[::2], halves[1::2], strict=True))
+    assert int(found[0]) == keyed_sum * lanes.MIX % 2**64
+    assert found[12:20].tolist() == (states & np.uint64(0xFF00)).tolist()
+    assert found[20:22].tolist() == [1, 0]
+    assert found[24:32].tolist() == states.tolist()

@@ -37,7 +37,6 @@ def successors(
     gate_rows: np.ndarray,
     keep: np.ndarray,
     neutral: np.ndarray,
-    seq_live: np.ndarray,
     moves: np.ndarray,
     made: np.ndarray,
     state_at: int,
@@ -56,7 +55,7 @@ def successors(
             at = actor(w, choice >> CHOICE_SHIFT)["row"]
             went = make_move(w, choice, at, rows, ways, entries, operations, forces, force_rows, gates, gate_rows)
             if went != WAITED:
-                settle(w, choice >> CHOICE_SHIFT, seq_live, keep, neutral)
+                settle(w, choice >> CHOICE_SHIFT, keep, neutral)
                 copy_words(made, written * words, work_words, state_at // 8, words)
                 written += 1
     return written
@@ -95,7 +94,6 @@ class Exact:
             p.gate_rows,
             p.keep,
             p.neutral,
-            p.seq_live,
             self.moves,
             self.made,
             SMALL.state_at,

@@ -8,7 +8,9 @@ import pytest
 from interleavings import TWO_SLOTS, random_run
 from small_worlds import ALL_DESIGNS, code_of, geometry
 
+from gmembench.benchmarks.peers.instances import TWINS
 from gmembench.core.catalog import load_hardware
+from gmembench.core.drivers.moves import DEAD, FRESH, STALE
 from gmembench.core.drivers.stepper import Stepper
 from gmembench.core.jit import INTERPRETED
 from gmembench.core.judges import Panel
@@ -26,6 +28,7 @@ from gmembench.core.liveness import (
 from gmembench.core.operations import PROGRAM_NUMBER
 from gmembench.core.outcomes import CODE, NEXT
 from gmembench.core.programs import Code, assemble
+from gmembench.core.world import SMALL
 
 HARDWARE = load_hardware()
 CASES = [(d, h) for d in ALL_DESIGNS for h in HARDWARE if h not in ALL_DESIGNS[d].not_on]
@@ -157,3 +160,19 @@ def test_first_values_are_those_of_a_new_world() -> None:
     first = first_values(geometry("guest-memfd"))
     assert first["slot"].tolist() == [-1] * 4
     assert first["number"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_snapshot_is_dead_where_nobody_reads_it_again() -> None:
+    """And nowhere else: what becomes of one as the sequence counts on can be told without knowing the row."""
+    dtype, at = SMALL.arrays["actors"].fields["seq"][:2]  # type: ignore[index]
+    assert dtype.itemsize == 1
+    met, rng = set(), np.random.default_rng(7)
+    for _ in range(20):
+        stepper = Stepper.of(TWINS["fault-vs-punch-1-1-timer"].instance())
+        while len(options := stepper.options()):
+            stepper.take(*rng.choice(options).tolist())
+            actors = stepper.world.arrays["actors"]
+            live = stepper.prepared.keep.ravel()[actors["row"] + 1] >> np.uint64(at) & np.uint64(1) != 0
+            assert ((actors["seq"] != DEAD) == live).all()
+            met |= set(actors["seq"].tolist())
+    assert met == {DEAD, STALE, FRESH}

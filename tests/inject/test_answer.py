@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tiny_world import TINY
 
-from gmembench.core.drivers.exhaustive import REDUCTIONS
+from gmembench.core.drivers.exhaustive import REDUCTIONS, Explorer
 from gmembench.core.errors import UserError
 from gmembench.core.judges import Panel
 from gmembench.core.programs import Finding
-from gmembench.inject.answer import Limits, chosen_reductions, exhaustively, judged_in_words
+from gmembench.core.world import World
+from gmembench.inject.answer import Limits, chosen_reductions, exhaustively, judged_in_words, world_in_words
 from gmembench.inject.campaign import Orders
 from gmembench.inject.chance import by_chance
 from gmembench.inject.question import Question, Words, ask
@@ -81,3 +84,32 @@ def test_rows_that_never_ran_are_named(tmp_path: Path) -> None:
     drawn = by_chance(asked, Orders(20)).answer.rows_not_run
     assert drawn is not None
     assert set(missed) <= set(drawn)
+
+
+@pytest.mark.parametrize("gfns", [64, 100, 1000])
+def test_a_world_that_is_too_large_is_refused(tmp_path: Path, gfns: int) -> None:
+    """In words: a number of it does not fit a byte."""
+    asked = question(tmp_path)
+    instance = asked.instance
+    large = replace(instance, geometry=replace(instance.geometry, gfns=gfns, pages=2 * gfns))
+    with pytest.raises(UserError, match=f"a world of {gfns} gfns is too large to explore"):
+        Explorer(large)
+
+
+def test_the_claim_says_how_many_pages_there_are(tmp_path: Path) -> None:
+    """Where the world is to have enough of them, too."""
+    instance = question(tmp_path).instance
+    enough = replace(instance, geometry=replace(instance.geometry, pages=0))
+    told = world_in_words(cast("Question", SimpleNamespace(instance=enough)))
+    assert f", {World(enough.geometry)['pages_n'] - 1} page" in told
+    assert ", 0 pages" not in told
+
+
+def test_who_waits_is_told_of_a_violation_before_it_is_shrunk(tmp_path: Path) -> None:
+    """Once, and of none if there is none."""
+    told: list[str] = []
+    exhaustively(question(tmp_path), Limits(), found=lambda: told.append("found"))
+    assert told == []
+    words = Words("guest-memfd", "", plan="bugs/A05-fault-no-recheck-under-mmu-lock")
+    assert exhaustively(ask(words), Limits(), found=lambda: told.append("found")).violation is not None
+    assert told == ["found"]

@@ -136,6 +136,8 @@ def trials(*results: str) -> Tried:
         (trials(HOLDS, STUCK_ONLY), necessity.PROGRESS),
         (trials(UNSAFE, ILL), necessity.ILL_FORMED),
         (trials(HOLDS, BOUND), necessity.REDUNDANT),
+        (trials(BOUND, BOUND), necessity.CUT_OFF),
+        (trials(BOUND, UNSAFE), necessity.NECESSARY),
     ],
 )
 def test_the_worst_case_decides(tried: Tried | None, verdict: str) -> None:

@@ -114,7 +114,7 @@ def test_a_plan_is_found_by_the_beginning_of_its_name() -> None:
     assert find_plan("A08-attr-range-not-added").name == "bugs/A08-attr-range-not-added"
     with pytest.raises(UserError, match="choose one of bugs/A26-inplace-convert"):
         find_plan("A26")
-    with pytest.raises(UserError, match="no plans 'Z99'"):
+    with pytest.raises(UserError, match="no plan 'Z99'"):
         find_plan("Z99")
 
 
