@@ -1,6 +1,7 @@
 """Registers that do not matter any more: nothing changes when they hold anything."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ CASES = [(d, h) for d in ALL_DESIGNS for h in HARDWARE if h not in ALL_DESIGNS[d
 if INTERPRETED:
     CASES = [("guest-memfd", "none"), ("guest-memfd", "snp"), ("fd-restricted", "tdx")]  # compiled runs have them all
 JUNK = (-1, 0, 1, 2, 3, 7, 100)
+GFNS = (0, 1, 2, 3)
+"""Junk that is a gfn of the guest: nothing asks whether a register that is read leads out of the world."""
 
 
 def names(live: np.ndarray) -> set[str]:
@@ -50,14 +53,14 @@ def at(code: Code, row: str) -> int:
 class Scrambler:
     """After every step, junk is written into all registers that are dead."""
 
-    def __init__(self, live: np.ndarray) -> None:
-        self.live, self.rng, self.written = live, random.Random(1), 0
+    def __init__(self, live: np.ndarray, junk: Sequence[int] = JUNK) -> None:
+        self.live, self.junk, self.rng, self.written = live, junk, random.Random(1), 0
 
     def scramble(self, stepper: Stepper) -> None:
         """Write the junk."""
         for number, a in enumerate(stepper.world.arrays["actors"]):
             for register in np.flatnonzero(~self.live[at(stepper.code, stepper.next_row(number))]):
-                junk = self.rng.choice(JUNK)
+                junk = self.rng.choice(self.junk)
                 a[REGISTERS[register]] = abs(junk) if REGISTERS[register] in UNSIGNED else junk
                 self.written += 1
 
@@ -92,15 +95,12 @@ def test_junk_in_dead_registers_changes_no_run(design: str, hardware: str) -> No
 
 
 def test_junk_in_a_live_register_does_change_a_run() -> None:
-    """The gfn in hand taken for dead: the same choices lead elsewhere, or out of the world."""
+    """The gfn in hand taken for dead, and only that: the same choices lead elsewhere."""
     code = code_of("guest-memfd")
-    live = live_registers(code)
+    live = np.ones_like(live_registers(code))
     live[:, REGISTERS.index("gfn")] = False
     plain = random_run(code, 3, panel=Panel({}))
-    try:
-        other = Scrambler(live).run(code, 3, panel=Panel({}))
-    except (IndexError, OverflowError):
-        return
+    other = Scrambler(live, GFNS).run(code, 3, panel=Panel({}))
     assert other.trail != plain.trail
 
 
