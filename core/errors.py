@@ -13,3 +13,10 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}; {self.mend}"
+
+
+class OutsideError(UserError, IndexError):
+    """A program leaves the model: a row, or a rule after it, uses an element of an array that is not there.
+
+    Designs do not do that; programs that were edited may.
+    """

@@ -24,6 +24,11 @@ ALIGNMENT = 64
 """Bytes that a state, and the record of an actor, are a multiple of and begin at one of: a block of words."""
 
 
+OUTSIDE, NOWHERE = "outside", "nowhere"
+"""Fields of a small header. OUTSIDE: 0, or the element outside its array that was used last: index << 8 | number of the
+array + 1. NOWHERE: used in place of it, as large as the largest record."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """A layout: the dtype of the header, and those of the arrays behind it, by name.
@@ -59,6 +64,7 @@ def small_layout(wide: Layout, constants: Collection[str], counters: Collection[
     names = wide.header.names or ()
     before = [(name, _constant_field(name)) for name in names if name in constants]
     before += [(name, "i4") for name in names if name in counters]
+    before += [(OUTSIDE, "i4"), (NOWHERE, f"V{ALIGNMENT}")]
     state_at = -(-np.dtype(before).itemsize // 64) * 64
     before.append(("spare", f"V{state_at - np.dtype(before).itemsize}"))
     state = [(name, "i1") for name in names if name not in constants and name not in counters]

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gmembench.core.errors import OutsideError
 from gmembench.core.layouts import Layout
 
 Word = Any
@@ -57,17 +58,23 @@ def header_at_view(layout: Layout) -> Callable[[np.ndarray, int], Record]:
     return head_at
 
 
+def outside(array: str, index: int, length: int, row: str = "a row") -> OutsideError:
+    """What is wrong with a program that uses an element of an array that is not there."""
+    mend = "an edit led the program out of the model, which shows nothing about the design: choose another"
+    return OutsideError(f"{row} uses {array}[{index}], and there are {length}", "the edited program", mend)
+
+
 def _element(header: View, array: str, index: int) -> int:
-    """Where an element of an array of the world begins. Raises IndexError when the index lies outside the array."""
+    """Where an element of an array of the world begins. Raises OutsideError when the index lies outside the array."""
     if not 0 <= index < header[f"{array}_n"]:
-        raise IndexError(f"{array}[{index}] of {header[f'{array}_n']}")
+        raise outside(array, index, header[f"{array}_n"])
     return header.start + header[f"{array}_at"] + int(index) * header.layout.arrays[array].itemsize
 
 
 def element_view(array: str) -> Callable[[Record, int], Record]:
     """A function (header, index) -> view of one element of an array of the world.
 
-    Raises IndexError when the index lies outside the array: compiled code would touch its neighbour.
+    Raises OutsideError when the index lies outside the array. Compiled code notes it, in small worlds.
     """
 
     def get(header: View, index: int) -> View:
@@ -83,7 +90,7 @@ def nested_view(array: str, field: str) -> Callable[[Record, int, int], Record]:
         element = header.layout.arrays[array]
         inner, inside = element[field].base, int(element.fields[field][1])  # type: ignore[index]
         if not 0 <= k < element[field].shape[0]:
-            raise IndexError(f"{array}[{index}].{field}[{k}] of {element[field].shape[0]}")
+            raise outside(f"{array}[{index}].{field}", k, element[field].shape[0])
         start = _element(header, array, index) + inside + k * inner.itemsize
         return View(header.buffer, start, inner, header.layout)
 

@@ -379,13 +379,13 @@ spte = nested_getter(LAYOUTS, "frames", "spte")
 cache = element_getter(LAYOUTS, "cache")
 page = element_getter(LAYOUTS, "pages")
 region = element_getter(LAYOUTS, "regions")
-actor = element_getter(LAYOUTS, "actors")
-tlb = element_getter(LAYOUTS, "tlbs")
+actor = element_getter(LAYOUTS, "actors", known=True)  # numbers of loops, and of who has put down its own
+tlb = element_getter(LAYOUTS, "tlbs", known=True)  # indices are masked
 slot = element_getter(LAYOUTS, "slots")
 file = element_getter(LAYOUTS, "files")
 sept = element_getter(LAYOUTS, "septs")
 consumer = element_getter(LAYOUTS, "consumers")
-event = element_getter((SMALL,), "events")
+event = element_getter((SMALL,), "events", known=True)
 prefetch_frame = element_prefetcher(WIDE, "frames")
 prefetch_cache = element_prefetcher(WIDE, "cache")
 

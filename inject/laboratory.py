@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from gmembench.core.errors import UserError
+from gmembench.core.errors import OutsideError, UserError
 from gmembench.core.programs import Code
 from gmembench.inject.failure import Failure
 from gmembench.inject.necessity import Shown, Tried
@@ -126,8 +126,8 @@ class Laboratory:
         setting = self._setting(order.edit, trial.case, order.ignored.get(trial.case, ()))
         try:
             failure = record(setting, trial.choices, self.paths)
-        except IndexError as fault:
-            return Told(ill=f"an index outside its array: {fault}")
+        except OutsideError as fault:
+            return Told(ill=fault.what)
         except OverflowError as fault:
             return Told(ill=f"a count below zero, or above what a byte holds: {fault}")
         if failure is None:

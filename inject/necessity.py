@@ -204,8 +204,8 @@ def claim_of(bases: Sequence[Base], bounds: Bounds) -> str:
         f"rows it changes, up to {most_states:,} states each. {larger} larger than that even without an edit. "
         "Memory is sequentially consistent between steps. States are told apart by 64-bit fingerprints: in a world one "
         "was left out with a probability of about "
-        f"{most_states**2 / 2**65:.1e}. Failures of what is left out were stepped again with all bounds checked; "
-        "those of what is moved were not."
+        f"{most_states**2 / 2**65:.1e}. Rows that use what is not there are told of everywhere; counts that fall below "
+        "zero only where a failure of what is left out was stepped again."
     )
     return told + (f" Not judged, since the design breaks it unedited: {', '.join(ignored)}." if ignored else "")
 

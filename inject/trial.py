@@ -10,7 +10,7 @@ import numpy as np
 
 from gmembench.core.drivers.exhaustive import Exploration, Explorer
 from gmembench.core.drivers.instance import Force, Gate, Instance
-from gmembench.core.errors import UserError
+from gmembench.core.errors import OutsideError, UserError
 from gmembench.core.invariant import STUCK
 from gmembench.core.jit import DIGEST
 from gmembench.core.judges import Panel
@@ -151,9 +151,14 @@ def attempt(case: Case, instance: Instance) -> tuple[Trial, np.ndarray]:
 
 
 def attempt_alone(case: Case, instance: Instance) -> tuple[Trial, np.ndarray | None]:
-    """The same. A mutant that cannot even run alone what runs before others do is stuck, and what it took unknown."""
+    """The same. What one took that leaves the model is unknown.
+
+    So it is of one that cannot even run alone what runs before others do; that is stuck.
+    """
     try:
         return attempt(case, instance)
+    except OutsideError as fault:
+        return Trial(case.name, ILL, what=fault.what), None
     except UserError as fault:
         return Trial(case.name, STUCK_ONLY, invariant=LIVE, what=fault.what), None
 

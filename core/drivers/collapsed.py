@@ -36,6 +36,7 @@ from gmembench.core.drivers.search import (
     judge_move,
     judge_new,
     lacks_room,
+    left_model,
     note_failure,
     take_waiting,
 )
@@ -435,6 +436,8 @@ def remember(
     if went != WAITED:
         settle_moved(w, number, went, flags, keep, neutral)
         put_item(effect_lanes, first_lane + JUDGED_LANE, rules_left(w, number, went, judged, near))
+        if left_model(w, search):
+            return FAILED
         for lane in range(lanes):
             old = item(state_lanes, base + lane)
             at_block = state_at // 8 + BLOCK * item(block_of, lane)

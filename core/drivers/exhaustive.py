@@ -32,6 +32,7 @@ from gmembench.core.drivers.search import (
     EFFECTS_FULL,
     ENOUGH_STATES,
     FAILED,
+    LEFT_MODEL,
     LINKS_FULL,
     MADE_ITEMS,
     PAUSED,
@@ -44,7 +45,7 @@ from gmembench.core.drivers.search import (
     search_on,
 )
 from gmembench.core.drivers.sequential import OUTCOME_MASK
-from gmembench.core.drivers.stepper import Stepper
+from gmembench.core.drivers.stepper import Stepper, step_outside
 from gmembench.core.footprints import FootprintError
 from gmembench.core.intrinsics.lanes import STATE_WORDS
 from gmembench.core.invariant import WHENS
@@ -458,7 +459,10 @@ class Explorer:
         mark_reaching(self.edges, 0, np.zeros(1, np.uint8))
 
     def run(self, *, interruptible: bool = False) -> Exploration:
-        """Search to the end, to the first violation, or to a bound. `interruptible`: an interrupt is a bound too."""
+        """Search to the end, to the first violation, or to a bound. `interruptible`: an interrupt is a bound too.
+
+        Raises OutsideError if a row uses what is not there.
+        """
         started = time.perf_counter()
         try:
             self._compile()
@@ -575,7 +579,7 @@ class Explorer:
     def _step_again(self, choices: tuple[Choice, ...]) -> None:
         """Step what was found by looking moves up. Raises FootprintError if it does not show when the rows run."""
         stepper = Stepper.of(self.prepared.instance)
-        made = all(stepper.take(*choice) & OUTCOME_MASK != BLOCKED for choice in choices)
+        made = all(self._can(stepper, choice) and stepper.take(*choice) & OUTCOME_MASK != BLOCKED for choice in choices)
         s = self.search[0]
         if s["when"] == STUCK_STATE:
             shows = s["found"] != 0 or not self._gets_on(stepper)
@@ -583,6 +587,11 @@ class Explorer:
             shows = stepper.violation is not None
         if not made or not shows:
             raise FootprintError("what was found does not show when it is stepped: a row sees more than its footprint")
+
+    @staticmethod
+    def _can(stepper: Stepper, choice: Choice) -> bool:
+        """Whether a choice is one of those that a stepper has."""
+        return bool((stepper.options() == choice).all(1).any())
 
     @staticmethod
     def _gets_on(stepper: Stepper) -> bool:
@@ -598,6 +607,8 @@ class Explorer:
         why = (self.order.why_not, self.canonical.symmetry.why_not, self.canonical.pages.why_not)
         choices = self._path() if failed else ()
         p.watches.note_taken(p.taken)
+        if failed and s["when"] == LEFT_MODEL:
+            step_outside(self.prepared.instance, choices, int(s["found"]))
         if failed and self.collapsed is not None:
             self._step_again(choices)
         return Exploration(

@@ -9,16 +9,18 @@ from gmembench.core.drivers.instance import IDLE, MOST_ACTORS, MOST_FORCES, Forc
 from gmembench.core.drivers.moves import DEAD, MAY_COUNT, MAY_EXIT, MAY_YIELD, WAY_TAKEN, WAY_TARGET
 from gmembench.core.drivers.sequential import acknowledge_kicks, begin
 from gmembench.core.drivers.watching import Watches
-from gmembench.core.errors import UserError
+from gmembench.core.errors import OutsideError, UserError
 from gmembench.core.footprints import footprints_in
 from gmembench.core.footprints.rows import targets_of
 from gmembench.core.jit import kernel
+from gmembench.core.layouts import OUTSIDE
 from gmembench.core.liveness import REGISTERS, first_values, live_registers
 from gmembench.core.locations import Masks, masks_of
 from gmembench.core.operations import OPERATION, PROGRAMS
 from gmembench.core.outcomes import BLOCKED, OUTCOMES
 from gmembench.core.programs import Code
 from gmembench.core.steps.table import run_small, small_addresses
+from gmembench.core.views import outside
 from gmembench.core.world import SMALL, WIDE, World, actor, small_head
 
 T = TypeVar("T")
@@ -70,6 +72,12 @@ def _copy_records(source: np.ndarray, target: np.ndarray) -> None:
         target[name] = source[name]
         if not np.array_equal(target[name], source[name]):
             raise OverflowError(f"{name}: {source[name].tolist()} does not fit into a small world")
+
+
+def told_outside(world: World, told: int, row: str) -> OutsideError:
+    """What a row has used that is not there in a world, as its header tells it."""
+    array = list(SMALL.arrays)[(told & 0xFF) - 1]
+    return outside(array, told >> 8, world[f"{array}_n"], row)
 
 
 class Prepared:
@@ -143,9 +151,16 @@ class Prepared:
                 row = self.code.info[where % len(self.rows)].name
                 waits = where < len(self.rows)
                 raise NeverEnds(int(op["actor"]), PROGRAMS[op["program"]], row, waits=waits)
+        self.stay_inside("a row that runs before")
         taken = np.array(self.taken)
         self.taken[:] = 0
         return taken
+
+    def stay_inside(self, row: str) -> None:
+        """Raise OutsideError if a row has used what is not there in the world."""
+        told = self.world[OUTSIDE]
+        if told != 0:
+            raise told_outside(self.world, told, row)
 
     def _rows(self) -> np.ndarray:
         rows = self.code.rows.copy()

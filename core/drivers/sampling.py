@@ -34,8 +34,8 @@ from gmembench.core.drivers.schedules import (
     SCHEDULE,
     sample_on,
 )
-from gmembench.core.drivers.search import STUCK_STATE
-from gmembench.core.drivers.stepper import Stepper
+from gmembench.core.drivers.search import LEFT_MODEL, STUCK_STATE
+from gmembench.core.drivers.stepper import Stepper, step_outside
 from gmembench.core.errors import UserError
 from gmembench.core.intrinsics.words import ALL_ONES
 from gmembench.core.invariant import STUCK, WHENS
@@ -347,7 +347,8 @@ class Sampler:
                 break
             why = self._on(by_priority=self.strategy == "pct")
             if why == FAILED:
-                violation, choices = self._violation(), self._choices()
+                choices = self._choices()
+                violation = self._violation(choices)
                 shown = NOBODY_STEPS if s["when"] == STUCK_STATE else ""
             elif why == CAPPED:
                 judged += 1
@@ -393,10 +394,12 @@ class Sampler:
             taken=p.taken.copy(),
         )
 
-    def _violation(self) -> Violation:
+    def _violation(self, choices: tuple[Choice, ...]) -> Violation:
         s = self.samples[0]
         if s["when"] == STUCK_STATE:
             return self.prepared.instance.panel.stuck()
+        if s["when"] == LEFT_MODEL:
+            step_outside(self.instance, choices, int(s["found"]))
         return violation_of(SHIPPED, WHENS[s["when"]], int(s["found"]))
 
 

@@ -77,13 +77,27 @@ state that it came from lies among those that wait."""
 
 MADE_ITEMS = 4
 
-STUCK_STATE = 4
+STUCK_STATE, LEFT_MODEL = 4, 5
+"""`when`, beside those of rules: nobody gets on; a row, or a rule after it, used what is not there (`found` says what,
+as the header does)."""
+
+
+@inlined_part
+def left_model(w: Record, search: np.ndarray) -> bool:
+    """Whether something was used that is not there; noted as what was found."""
+    if w["outside"] == 0:
+        return False
+    search[0]["when"] = LEFT_MODEL
+    search[0]["found"] = w["outside"]
+    return True
 
 
 @inlined_part
 def judge_move(w: Record, number: int, program: int, masks: np.ndarray, search: np.ndarray) -> bool:
-    """Judge the use of a page, and the end of an operation. True if something does not hold."""
+    """Judge the use of a page, and the end of an operation. True if something does not hold, or left the model."""
     a = actor(w, number)
+    if left_model(w, search):
+        return True
     if a["used"] != 0:
         search[0]["when"] = USE
         search[0]["found"] = judge_use(masks[USE], w, a, program)
@@ -98,12 +112,12 @@ def judge_move(w: Record, number: int, program: int, masks: np.ndarray, search: 
 
 @inlined_part
 def judge_new(w: Record, number: int, mask: int, masks: np.ndarray, search: np.ndarray) -> bool:
-    """Judge a state that was not seen before. True if something does not hold."""
+    """Judge a state that was not seen before. True if something does not hold, or a rule left the model."""
     a = actor(w, number)
     if mask != 0:
         search[0]["when"] = STATE
         search[0]["found"] = judge_state(mask, w, a, 0)
-        if search[0]["found"] != 0:
+        if search[0]["found"] != 0 or left_model(w, search):
             return True
     if a["row"] == IDLE and at_rest(w):
         search[0]["when"] = REST

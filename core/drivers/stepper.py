@@ -7,9 +7,10 @@ event makes a row end otherwise. A vCPU leaves between two instructions: before 
 in the guest, and when its thread makes a system call, which it does outside the guest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from gmembench.core.drivers.moves import (
     make_move,
     settle,
 )
-from gmembench.core.drivers.prepared import Prepared
+from gmembench.core.drivers.prepared import Prepared, told_outside
 from gmembench.core.drivers.sequential import OUTCOME_MASK
 from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.invariant import WHENS
@@ -316,7 +317,10 @@ class Stepper:
         )
 
     def take(self, number: int, kind: int = STEP) -> int:
-        """Do one thing; returns row << OUTCOME_BITS | outcome of a row, 0 if a vCPU left the guest."""
+        """Do one thing; returns row << OUTCOME_BITS | outcome of a row, 0 if a vCPU left the guest.
+
+        Raises OutsideError if the row, or a rule after it, uses what is not there.
+        """
         before = self.world.buffer.copy()
         went = self._move(number << CHOICE_SHIFT | kind)
         if went == WAITED:
@@ -333,6 +337,7 @@ class Stepper:
             self._judge(number)
         else:
             self._settle(number, judges=0)
+        self.prepared.stay_inside(self._taken(number, kind, ended).row)
         return ended
 
     def followers(self, state: np.ndarray) -> Iterator[np.ndarray]:
@@ -379,3 +384,11 @@ class Stepper:
         """Note the first violation, with the trail that led to it."""
         trail = tuple(str(taken) for taken in self.trail)
         self.violation = Violation(found.invariant, found.when, found.index, found.why, trail)
+
+
+def step_outside(instance: Instance, choices: Iterable[tuple[int, int]], told: int) -> NoReturn:
+    """Raise OutsideError for what a loop found at the end of some choices. `told`: by the header of its world."""
+    stepper = Stepper.of(instance)
+    for choice in choices:
+        stepper.take(*choice)
+    raise told_outside(stepper.world, told, "a row or a rule")

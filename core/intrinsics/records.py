@@ -12,7 +12,7 @@ from numba.core.typing.templates import AbstractTemplate, infer
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from gmembench.core.jit import INTERPRETED, WORD
-from gmembench.core.layouts import Layout
+from gmembench.core.layouts import NOWHERE, OUTSIDE, Layout
 from gmembench.core.rows import ROW
 from gmembench.core.views import Record, element_view, header_at_view, header_view, nested_view
 
@@ -119,10 +119,42 @@ def _element(builder: ir.IRBuilder, args: Sequence[ir.Value], owner: np.dtype, f
     return byte_pointer(builder, header, builder.add(start, builder.mul(index, WORD(item_bytes))))
 
 
-def element_getter(layouts: Sequence[Layout], array: str) -> Callable[[Record, int], Record]:
+def _inside(
+    builder: ir.IRBuilder,
+    args: Sequence[ir.Value],
+    layout: Layout,
+    array: str,
+    pointer: ir.Value,
+    fits: ir.Value | None,
+) -> ir.Value:
+    """The pointer to an element; in a small world, where programs are edited, to nowhere if it lies outside its array.
+
+    Records in a wide world are used unasked, as asking costs time: nothing edited runs there.
+    """
+    if OUTSIDE not in (layout.header.names or ()):
+        return pointer
+    header, index = args[:2]
+    length = read_field(builder, header, layout.header, f"{array}_n")
+    wrong = builder.icmp_unsigned(">=", index, length)
+    wrong = wrong if fits is None else builder.or_(wrong, builder.not_(fits))
+    asked = builder.basic_block
+    with builder.if_then(wrong, likely=False):
+        told = builder.or_(builder.shl(index, WORD(8)), WORD(list(layout.arrays).index(array) + 1))
+        field = field_pointer(builder, header, layout.header, OUTSIDE)
+        builder.store(builder.trunc(told, ir.IntType(32)), field, align=1)
+        nowhere = byte_pointer(builder, header, WORD(int(layout.header.fields[NOWHERE][1])))  # type: ignore[index]
+        noted = builder.basic_block
+    found = builder.phi(pointer.type)  # a jump, which is foreseen: a select would keep the next load waiting
+    found.add_incoming(pointer, asked)
+    found.add_incoming(nowhere, noted)
+    return found
+
+
+def element_getter(layouts: Sequence[Layout], array: str, *, known: bool = False) -> Callable[[Record, int], Record]:
     """A function (world header, index) -> record `index` of an array of the world, as a pointer.
 
-    The header's field `<array>_at` holds the array's distance in bytes from the header itself.
+    The header's field `<array>_at` holds the array's distance in bytes from the header itself. `known`: no program can
+    have an index that lies outside, so that compiled code does not ask.
     """
     if INTERPRETED:
         return element_view(array)
@@ -134,6 +166,7 @@ def element_getter(layouts: Sequence[Layout], array: str) -> Callable[[Record, i
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             pointer = _element(builder, args, layout.header, f"{array}_at", element.itemsize)
+            pointer = pointer if known else _inside(builder, args, layout, array, pointer, None)
             return builder.bitcast(pointer, context.get_value_type(element_type))
 
         return element_type(header, types.int64), codegen
@@ -184,7 +217,9 @@ def nested_getter(layouts: Sequence[Layout], array: str, field: str) -> Callable
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             pointer = _element(builder, args[:2], layout.header, f"{array}_at", element.itemsize)
             offset = builder.add(WORD(inside), builder.mul(args[2], WORD(inner.itemsize)))
-            return builder.bitcast(byte_pointer(builder, pointer, offset), context.get_value_type(inner_type))
+            fits = builder.icmp_unsigned("<", args[2], WORD(element[field].shape[0]))
+            pointer = _inside(builder, args, layout, array, byte_pointer(builder, pointer, offset), fits)
+            return builder.bitcast(pointer, context.get_value_type(inner_type))
 
         return inner_type(header, types.int64, types.int64), codegen
 

@@ -224,6 +224,11 @@ def test_a_sweep_that_breaks_nothing_is_exit_zero() -> None:
     assert "None of the runs breaks something judged." in " ".join(done.stdout.split())
 
 
+DMA = "pin.dma,before=access.fault.topup_caches"
+"""The device writes to the gfn before the one in hand, which is -1."""
+
+OUTSIDE = ["--design", "guest-memfd", "--scenario", "fault-vs-punch", "--insert", DMA]
+
 BAD = [
     (["--inject", BUG, "--sweep", "punch_hole"], "--sweep: punch_hole has no point; say where: punch_hole@ROW"),
     (["--inject", BUG, "--sweep", "punch_hol@access.fault.lock_mmu"], "--sweep: no event 'punch_hol'"),
@@ -258,6 +263,10 @@ BAD = [
     (["--inject", BUG, "--order", "sideways"], "'sideways' is not one of"),
     (["--inject", BUG, "--save", "/nowhere/x.json"], "the folder does not exist"),
     (["--design", "legacy-vma", "--scenario", "fault-vs-convert"], "no convert: all memory is shared with the VMM"),
+    (OUTSIDE, "a row uses frames[-1], and there are 1; an edit led the program out of the model"),
+    ([*OUTSIDE, "--random", "100"], "uses frames[-1], and there are 1"),
+    ([*OUTSIDE, "--random", "100", "--workers", "2"], "uses frames[-1], and there are 1"),
+    ([*OUTSIDE, "--sweep", "alloc_fail"], "uses frames[-1], and there are 1"),
 ]
 
 

@@ -105,6 +105,14 @@ def test_a_lock_that_is_kept_costs_progress_only() -> None:
     assert (trial.result, trial.invariant) == (STUCK_ONLY, "LIVE")
 
 
+def test_an_edit_that_leaves_the_model_proves_nothing() -> None:
+    """A device that writes to the gfn before the first one uses a frame that is not there."""
+    instance = case().instance(("insert pin.dma,before=access.fault.topup_caches",))
+    trial, taken = attempt_alone(case(), instance)
+    assert (trial.result, trial.invariant, taken) == (ILL, "", None)
+    assert "access.new.dma uses frames[-1]" in trial.what
+
+
 def test_a_laboratory_shows_what_it_found() -> None:
     """The failure is shrunk, stepped again and told with its reason; equal mutants are explored once."""
     lab = Laboratory(DESIGN, "none", 3000)
