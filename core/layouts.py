@@ -26,7 +26,7 @@ ALIGNMENT = 64
 
 OUTSIDE, NOWHERE = "outside", "nowhere"
 """Fields of a small header. OUTSIDE: 0, or the element outside its array that was used last: index << 8 | number of the
-array + 1. NOWHERE: used in place of it, as large as the largest record."""
+array + 1. NOWHERE: used in place of it, at least as large as the largest record but an actor's, which is always there."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,12 @@ def small_layout(wide: Layout, constants: Collection[str], counters: Collection[
     names = wide.header.names or ()
     before = [(name, _constant_field(name)) for name in names if name in constants]
     before += [(name, "i4") for name in names if name in counters]
-    before += [(OUTSIDE, "i4"), (NOWHERE, f"V{ALIGNMENT}")]
-    state_at = -(-np.dtype(before).itemsize // 64) * 64
-    before.append(("spare", f"V{state_at - np.dtype(before).itemsize}"))
-    state = [(name, "i1") for name in names if name not in constants and name not in counters]
+    before.append((OUTSIDE, "i4"))
     arrays = {name: small_record(dtype) for name, dtype in wide.arrays.items()}
+    used, largest = np.dtype(before).itemsize, max(arrays[name].itemsize for name in arrays if name != "actors")
+    state_at = -(-(used + largest) // ALIGNMENT) * ALIGNMENT
+    before.append((NOWHERE, f"V{state_at - used}"))
+    state = [(name, "i1") for name in names if name not in constants and name not in counters]
     arrays["actors"] = small_record(wide.arrays["actors"], PLACE_FIELDS, ALIGNMENT)
     arrays["events"] = np.dtype([("skip", "i1"), ("left", "i1")])
     return Layout("small", np.dtype([*before, ("events_at", "u2"), ("events_n", "u1"), *state]), arrays, state_at)
