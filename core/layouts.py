@@ -26,7 +26,7 @@ ALIGNMENT = 64
 
 OUTSIDE, NOWHERE = "outside", "nowhere"
 """Fields of a small header. OUTSIDE: 0, or the element outside its array that was used last: index << 8 | number of the
-array + 1. NOWHERE: used in place of it, at least as large as the largest record but an actor's, which is always there."""
+array + 1. NOWHERE: used in place of it, as large as any record but an actor's, which is always there."""
 
 
 @dataclass(frozen=True)
