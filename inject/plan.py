@@ -161,6 +161,11 @@ class Plan:
             self.source.refuse("judges some invariants only", "say why in why_judge", "judge")
         return Panel({name: known[name] for name in self.body.judge}) if self.body.judge else Panel(known)
 
+    @property
+    def places_of_events(self) -> tuple[str, ...]:
+        """File, line and key of each of its own events."""
+        return tuple(self.where("events", position) for position in range(len(self.body.events)))
+
     def instance(self, paths: Sequence[Path] = (), *, seed: int = 0, edited: bool = True) -> Instance:
         """What the drivers explore. `edited`: with the plan's edits; without them nothing must be found."""
         design = self.mutant(paths) if edited else self.design(paths)
@@ -169,6 +174,7 @@ class Plan:
             design,
             self.hardware(paths),
             events=self.body.events,
+            places=self.places_of_events,
             seed=seed,
             panel=self.panel(paths),
         )

@@ -39,7 +39,8 @@ class Question:
     """What is explored.
 
     `source`: the name of the scenario or plan, as replay lines have it; "" for a plan from a file, which a line cannot
-    name. `design`: before it is edited. `edits`: all of them, a plan's among them. `events`: beside the scenario's.
+    name. `design`: before it is edited. `edits`: all of them, a plan's among them. `events`: beside the scenario's, and
+    `places` where each stands.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Question:
     hardware: Hardware
     edits: tuple[str, ...] = ()
     events: tuple[EventUse, ...] = ()
+    places: tuple[str, ...] = ()
     panel: Panel = field(default_factory=Panel)
     seed: int = 0
     paths: tuple[Path, ...] = ()
@@ -63,7 +65,7 @@ class Question:
                 "choose another design, hardware or scenario",
             )
         mutant = mutated(self.design, self.hardware, self.edits)
-        events = {"events": self.events, "seed": self.seed, "panel": self.panel}
+        events = {"events": self.events, "places": self.places, "seed": self.seed, "panel": self.panel}
         return instance_of(self.scenario, mutant, self.hardware, **events)  # type: ignore[arg-type]  # by name
 
     @cached_property
@@ -134,6 +136,8 @@ def ask(words: Words) -> Question:
         scenario, source = chosen(scenarios, words.scenario, "scenario"), words.scenario if plan is None else ""
     else:
         scenario, source = plan.scenario(paths), _name(plan, paths)
+    if plan is not None and design.name == plan.body.design:
+        plan.mutant(paths)  # names the line of an edit that cannot be made
     return Question(
         source,
         scenario,
@@ -141,6 +145,7 @@ def ask(words: Words) -> Question:
         hardware,
         (*(plan.body.edits if plan else ()), *words.edits),
         plan.body.events if plan else (),
+        plan.places_of_events if plan else (),
         _panel(words.ignored, plan.panel(paths) if plan else Panel(load_invariants(paths)), paths),
         words.seed,
         paths,

@@ -385,20 +385,21 @@ def _elsewhere(state: State, code: Code) -> str:
     return "" if here else state.why
 
 
-def instance_of(
+def instance_of(  # noqa: PLR0913 - what can be asked of a scenario
     scenario: Scenario,
     design: Design,
     hardware: Hardware,
     *,
     events: Sequence[EventUse] = (),
+    places: Sequence[str] = (),
     seed: int = 0,
     panel: Panel | None = None,
 ) -> Instance:
     """What the drivers explore.
 
-    `design` may be a mutant: its design's changes count for it. `events`: more of them, for instance a plan's.
-    `seed`: of events with a probability. Raises UserError if the design cannot run the scenario, or an event is
-    unknown.
+    `design` may be a mutant: its design's changes count for it. `events`: more of them, for instance a plan's, and
+    `places` where each stands, for messages. `seed`: of events with a probability. Raises UserError if the design
+    cannot run the scenario, or an event is unknown.
     """
     why = scenario.why_not(design, hardware)
     if why:
@@ -411,18 +412,16 @@ def instance_of(
     code = assemble(design, hardware)
     uses = (*mine.body.events, *events)
     scene = Scene(code, mine.actors, mine.body.world.gfns or 1, mine.where("events"), load_events(mine.paths))
-    added = injected(uses, scene, seed)
+    own = [mine.where("events", position) for position in range(len(mine.body.events))]
+    added = injected(uses, scene, seed, (*own, *(places or [scene.where] * len(events))))
     geometry = geometry_of(mine, design, hardware, len(added.scripts))
     prepare = prepared(mine, "prepare")
-    scripts = tuple(script(a.script, n, mine.where("actors")) for n, a in enumerate(mine.sorted_actors()))
+    where = [mine.where("actors", mine.body.actors.index(actor), "script") for actor in mine.sorted_actors()]
+    scripts = tuple(script(a.script, n, where[n]) for n, a in enumerate(mine.sorted_actors()))
     scripts = (*scripts, *added.scripts)
-    check_operations(
-        np.concatenate([*scripts, *prepare]),
-        mine.where("actors"),
-        gfns=geometry.gfns,
-        vcpus=geometry.vcpus,
-        actors=len(scripts),
-    )
+    where += [scene.where] * len(added.scripts) + [mine.where("prepare")] * len(prepare)
+    for operations, there in zip((*scripts, *prepare), where, strict=True):
+        check_operations(operations, there, gfns=geometry.gfns, vcpus=geometry.vcpus, actors=len(scripts))
     return Instance(
         code,
         geometry,

@@ -7,10 +7,12 @@ lines of keys are found here.
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 import msgspec
+from msgspec.inspect import DictType, ListType, LiteralType, StructType, UnionType, VarTupleType, type_info
 
 from gmembench.core.errors import UserError
 
@@ -149,10 +151,43 @@ def _named(data: object, kind: type[Any], key: list[str | int]) -> Key:
 
 
 MENDS = (
-    ("Object contains unknown field", "leave it out, or mend its name"),
     ("Object missing required field", "add it"),
     ("Expected", "write a value of that kind"),
 )
+
+
+def _inner(kind: Any, part: str | int) -> Any:
+    """The type (of msgspec.inspect) of a part of a structure, list or table; None for what has no parts."""
+    kinds = kind.types if isinstance(kind, UnionType) else (kind,)
+    for each in kinds:
+        if isinstance(each, StructType):
+            return next((item.type for item in each.fields if item.encode_name == part), None)
+        if isinstance(each, ListType | VarTupleType):
+            return each.item_type
+        if isinstance(each, DictType):
+            return each.value_type
+    return None
+
+
+def _choices(kind: type[Any], key: Key) -> list[str]:
+    """What may stand at a path: the words of an enumeration, or the names of the fields of a structure."""
+    found = type_info(kind)
+    for part in key:
+        found = _inner(found, part)
+    kinds = found.types if isinstance(found, UnionType) else (found,)
+    words = [str(word) for each in kinds if isinstance(each, LiteralType) for word in each.values]
+    return words or [item.encode_name for each in kinds if isinstance(each, StructType) for item in each.fields]
+
+
+def _mend(what: str, kind: type[Any], key: Key, field: str) -> str:
+    """What to do about a fault that msgspec tells. `field`: that the structure at the path does not know."""
+    choices = _choices(kind, key)
+    if field:
+        near = get_close_matches(field, choices, 1)
+        return f"did you mean {near[0]}?" if near else f"leave it out; it may have {', '.join(choices)}"
+    if what.startswith("Invalid enum value"):
+        return f"choose one of {', '.join(choices)}"
+    return next((mend for start, mend in MENDS if what.startswith(start)), "mend it")
 
 
 def parse(text: str, name: str, kind: type[Kind]) -> tuple[Kind, Source]:
@@ -169,9 +204,8 @@ def parse(text: str, name: str, kind: type[Kind]) -> tuple[Kind, Source]:
     if fault_text:
         what, path = _key_of(fault_text)
         key = _named(data, kind, path)
-        field = re.search(r"unknown field `([^`]*)`", what)
-        mend = next((mend for start, mend in MENDS if what.startswith(start)), "mend it")
-        source.refuse(what, mend, *key, *([field[1]] if field else []))
+        unknown = re.findall(r"unknown field `([^`]*)`", what)
+        source.refuse(what, _mend(what, kind, key, "".join(unknown)), *key, *unknown)
     return msgspec.convert(data, kind), source
 
 

@@ -9,7 +9,7 @@ import math
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -117,12 +117,16 @@ def _holds(event: Event, use: "EventUse", scene: Scene) -> list[Gate]:
     return [Gate(n, rows, mask, use.gfn, use.skip) for n in range(len(scene.actors)) if not held >> n & 1]
 
 
-def injected(uses: Sequence["EventUse"], scene: Scene, seed: int = 0) -> Injected:
-    """All events of an instance. Raises UserError for an event that is unknown, or that the design does not have."""
+def injected(uses: Sequence["EventUse"], whole: Scene, seed: int = 0, places: Sequence[str] = ()) -> Injected:
+    """All events of an instance. Raises UserError for an event that is unknown, or that the design does not have.
+
+    `places`: for each event what messages name, in place of the scene's.
+    """
     forces: list[Force] = []
     gates: list[Gate] = []
     scripts: list[np.ndarray] = []
     for position, use in enumerate(uses):
+        scene = replace(whole, where=places[position]) if places else whole
         event = scene.event(use)
         if event.operations:
             number = len(scene.actors) + len(scripts)
@@ -133,7 +137,7 @@ def injected(uses: Sequence["EventUse"], scene: Scene, seed: int = 0) -> Injecte
         else:
             gates += _holds(event, use, scene)
     if len(forces) > MOST_FORCES:
-        scene.refuse(f"{len(forces)} forced outcomes", f"use at most {MOST_FORCES}")
+        whole.refuse(f"{len(forces)} forced outcomes", f"use at most {MOST_FORCES}")
     return Injected(tuple(forces), tuple(gates), tuple(scripts), tuple(use.event for use in uses))
 
 

@@ -135,6 +135,7 @@ def explore(
     if save is not None:
         check_new_path(save, "--save")
     words = Words(design, scenario, hardware, plan, edits_in_order(ctx, edits), ignore, seed, paths)
+    _refuse_timed(scenario, paths)
     question, most_seconds = ask(words), float("inf") if seconds is None else seconds
     if failures > 1 and corpus is None:
         raise click.UsageError("--failures goes with --corpus DIR, where each is kept")
@@ -284,6 +285,17 @@ def as_text(answer: "Answer", save: Path | None = None) -> str:
     if answer.failure and answer.failure.replay:
         lines += ["", f"gmembench replay {answer.failure.replay}"]
     return "\n".join(lines) + "\n"
+
+
+def _refuse_timed(scenario: str, paths: Sequence[Path]) -> None:
+    """Refuse a scenario of the other kind. Raises UserError if one is run and timed, and not explored."""
+    from gmembench.benchmarks.cells import load_scenarios
+    from gmembench.core.errors import UserError
+    from gmembench.inject import scenario as explored
+
+    if scenario not in explored.load_scenarios(paths) and scenario in load_scenarios(paths):
+        mend = "run it with `gmembench run`, or choose one of `gmembench list scenarios --kind exploration`"
+        raise UserError(f"{scenario!r} is counted and timed, not explored", "--scenario", mend)
 
 
 def _failure_lines(answer: "Answer") -> list[str]:

@@ -252,6 +252,7 @@ BAD = [
     (["--design", "guest-memfd"], "--scenario is missing"),
     (["--design", "guest-memf", "--scenario", "fault-vs-punch"], "did you mean guest-memfd"),
     (["--design", "guest-memfd", "--scenario", "fault-vs-pnch"], "did you mean fault-vs-punch"),
+    (["--design", "guest-memfd", "--scenario", "balloon"], "'balloon' is counted and timed, not explored; run it with"),
     (["--inject", BUG, "--hardware", "tdxx"], "did you mean tdx"),
     (["--inject", "bugs/A99"], "no plan 'bugs/A99'"),
     (["--inject", "nowhere.toml"], "nowhere.toml"),

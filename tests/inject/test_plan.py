@@ -10,6 +10,7 @@ from gmembench.core.errors import UserError
 from gmembench.core.programs import with_hardware
 from gmembench.inject.mutants import KINDS
 from gmembench.inject.plan import BUGS, FOLDER, Plan, find_plan, load_plans, not_expressed, plan, read_plan
+from gmembench.inject.question import Words, ask
 
 PLANS = load_plans()
 BUG_PLANS = sorted(name for name in PLANS if name.startswith(f"{BUGS}/"))
@@ -154,10 +155,39 @@ def test_the_same_plan_in_python(tmp_path: Path) -> None:
         plan("mine", **{**parts, "hardwre": "none"})
 
 
+EVENT = '[[events]]\nevent = "{}"\nat = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("event", "at", "told"),
+    [("alloc_fal", "* before access.fault.lock_mmu", "no event 'alloc_fal'"), ("alloc_fail", "x", "'x' is no point")],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_an_event_of_a_plan_is_told_with_its_line(tmp_path: Path, event: str, at: str, told: str, named: bool) -> None:
+    """The line of the plan, not one of the scenario that it names."""
+    text = 'doc = "x."\ndesign = "guest-memfd"\nscenario = "fault-vs-punch"\n' if named else TEXT
+    line = len(text.splitlines()) + 1
+    assert f"mine.toml:{line}: events[0]: {told}" in refusal(tmp_path, text + EVENT.format(event, at))
+    path = tmp_path / "mine.toml"
+    with pytest.raises(UserError, match=rf"mine.toml:{line}: events\[0\]: {told}"):
+        ask(Words(plan=str(path))).instance  # noqa: B018 - made as it is asked for
+
+
+def test_an_edit_of_a_plan_is_told_with_its_line(tmp_path: Path) -> None:
+    """On the command line too."""
+    (tmp_path / "mine.toml").write_text(TEXT.replace("recheck_stale", "rechek_stale"))
+    with pytest.raises(UserError, match=r"mine.toml:4: edits\[0\]: edit `without access.fault.rechek_stale`"):
+        ask(Words(plan=str(tmp_path / "mine.toml")))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("expect", "expects", "mine.toml:6: expects: "),
+        ("expect", "expects", "mine.toml:6: expects: Object contains unknown field `expects`; did you mean expect?"),
+        ("gfns = 1", "size = 1", "world.size: Object contains unknown field `size`; leave it out; it may have gfns, "),
+        ('kind = "host"', 'kind = "hst"', "actors[1].kind: Invalid enum value 'hst'; choose one of host, vcpu"),
+        ("access 0 write", "access 7 write", "mine.toml:15: actors[0].script: operation 0 has a range"),
+        ("convert 0", "convert 7", "mine.toml:5: prepare: operation 0 has a range"),
         ('design = "guest-memfd"', "design = 3", "mine.toml:3: design: Expected `str`"),
         ("guest-memfd", "guest-memfs", "mine.toml:3: design: no design 'guest-memfs'"),
         ("recheck_stale", "rechek_stale", "mine.toml:4: edits[0]: edit `without access.fault.rechek_stale`"),
