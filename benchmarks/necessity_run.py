@@ -248,7 +248,7 @@ class Explaining:
             crew.ask(source.name, _question("base", source), BASE_SECONDS)
         found: dict[str, Base] = {}
         for number in range(len(sources)):
-            self.told(f"exploring {len(sources)} worlds without an edit: {number} done")
+            self.told(f"exploring {len(sources)} world{'s' * (len(sources) != 1)} without an edit: {number} done")
             answer = answers.get()
             if not answer.line:
                 raise UserError(answer.cause, f"scenario {answer.key}", "leave it out, or try a smaller --states")

@@ -193,7 +193,8 @@ def swept(question: Question, use: EventUse, seconds: float = float("inf")) -> S
         question,
         f"sweep of {use.event}",
         verdict,
-        f"{_claim(use, shots, stopped)} Bound: {world_in_words(question)}. {judged_in_words(question)} {MEMORY_MODEL}",
+        f"{_claim(use, shots, stopped)} Bound: {world_in_words(question)}; and the event. "
+        f"{judged_in_words(question)} {MEMORY_MODEL}",
         time.perf_counter() - started,
         transitions=sum(shot.steps for shot in shots),
         schedules=len(shots),

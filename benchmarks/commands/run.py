@@ -119,6 +119,8 @@ def run(report_folder: Path | None, as_json: bool, quiet: bool, **given: Any) ->
     elif report_folder is not None:
         from gmembench.reports.build import build_report
 
+        if not quiet:
+            print(f"making the report in {report_folder}", file=sys.stderr, flush=True)
         build_report([asked.output], report_folder)
     answer(
         cells, found, asked.output if found.written else None, report_folder if found.written else None, as_json, quiet
