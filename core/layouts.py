@@ -26,7 +26,10 @@ ALIGNMENT = 64
 
 OUTSIDE, NOWHERE = "outside", "nowhere"
 """Fields of a small header. OUTSIDE: 0, or the element outside its array that was used last: index << 8 | number of the
-array + 1. NOWHERE: used in place of it, as large as any record but an actor's, which is always there."""
+array + 1, or NESTED. NOWHERE: used in place of it, as large as any record but an actor's, which is always there."""
+
+NESTED = 0xFF
+"""In place of the number of an array: the index is one of a record inside an element, an entry of a frame."""
 
 
 @dataclass(frozen=True)

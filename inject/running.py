@@ -6,6 +6,7 @@ from pathlib import Path
 from gmembench.core.drivers.fair import finish
 from gmembench.core.drivers.instance import EXIT, STEP
 from gmembench.core.drivers.stepper import Stepper
+from gmembench.core.errors import OutsideError
 from gmembench.core.intrinsics.chains import OUTCOME_BITS
 from gmembench.core.outcomes import BLOCKED
 from gmembench.inject.setting import Setting, stepper_factory
@@ -20,16 +21,23 @@ LIVE = "LIVE"
 """The invariant that says that everybody can get on: judged by letting everybody go on after the last choice."""
 
 
+OUTSIDE = "outside the model"
+"""In place of an invariant: a row has used what is not there, so that the schedule shows nothing."""
+
+
 class Running:
-    """A stepper with its choices; what has to wait is no choice."""
+    """A stepper with its choices; what has to wait is no choice. A schedule that leaves the model breaks OUTSIDE."""
 
     def __init__(self, stepper: Stepper) -> None:
         self.stepper = stepper
         self.made: list[Choice] = []
+        self.left = False
 
     @property
     def broken(self) -> str:
         """The invariant that does not hold; "" if all do."""
+        if self.left:
+            return OUTSIDE
         return "" if self.stepper.violation is None else self.stepper.violation.invariant
 
     def can(self, choice: Choice) -> bool:
@@ -38,9 +46,13 @@ class Running:
 
     def take(self, choice: Choice) -> bool:
         """Do it; whether it changed anything."""
-        ended = self.stepper.take(*choice)
-        if choice[1] != EXIT and ended & MASK == BLOCKED:
-            return False
+        try:
+            ended = self.stepper.take(*choice)
+        except OutsideError:
+            self.left = True
+        else:
+            if choice[1] != EXIT and ended & MASK == BLOCKED:
+                return False
         self.made.append(choice)
         return True
 
@@ -66,8 +78,11 @@ class Running:
 
     def is_stuck(self) -> bool:
         """Whether somebody can never finish."""
-        if not self.broken:
-            finish(self.stepper)
+        try:
+            if not self.broken:
+                finish(self.stepper)
+        except OutsideError:
+            self.left = True
         return self.broken == LIVE
 
     def run_on(self) -> None:

@@ -164,10 +164,19 @@ def _over(old: WorldPart, new: WorldPart) -> WorldPart:
 class Scenario:
     """A scenario as it was read, or as a variant, a design or a plan changes it."""
 
-    def __init__(self, name: str, body: Body, source: Source, paths: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        body: Body,
+        source: Source,
+        paths: tuple[Path, ...] = (),
+        changed: frozenset[str] = frozenset(),
+    ) -> None:
         self.name, self.body, self.source = name, body, source
         self.paths = paths
         """Folders with more events."""
+        self.parts_changed = changed
+        """Names of actors whose scripts are a change's, and "prepare": they do not stand where the source has them."""
 
     @property
     def doc(self) -> str:
@@ -217,7 +226,19 @@ class Scenario:
             never=self.body.never | change.never,
             skip=change.skip,
         )
-        return Scenario(self.name, body, self.source, self.paths)
+        parts = self.parts_changed | change.scripts.keys() | ({"prepare"} if change.prepare is not None else set())
+        return Scenario(self.name, body, self.source, self.paths, frozenset(parts))
+
+    def where_of_script(self, actor: Actor) -> str:
+        """The place of an actor's script, for messages."""
+        if actor.name in self.parts_changed:
+            return f"{self.name}: change of the script of {actor.name}"
+        return self.where("actors", self.body.actors.index(actor), "script")
+
+    @property
+    def where_prepared(self) -> str:
+        """The place of what is prepared, for messages."""
+        return f"{self.name}: change of prepare" if "prepare" in self.parts_changed else self.where("prepare")
 
     def _check_actors(self, change: Change, *key: str | int) -> None:
         unknown = change.scripts.keys() - set(self.actors)
@@ -267,7 +288,8 @@ def _variants(scenario: Scenario) -> list[Scenario]:
         body = msgspec.structs.replace(
             made, doc=variant.doc, designs=designs, sometimes=(*made.sometimes, *variant.sometimes), variants={}
         )
-        found.append(Scenario(f"{scenario.name}-{name}", body, scenario.source))
+        parts = scenario.changed(variant).parts_changed
+        found.append(Scenario(f"{scenario.name}-{name}", body, scenario.source, changed=parts))
     return found
 
 
@@ -330,7 +352,7 @@ def load_scenarios(paths: Sequence[Path] = ()) -> dict[str, Scenario]:
                 if scenario.name in found:
                     raise UserError(f"{scenario.name!r} is defined twice", str(path), "give it another name")
                 found[scenario.name] = scenario
-    return {name: Scenario(name, s.body, s.source, tuple(paths)) for name, s in found.items()}
+    return {name: Scenario(name, s.body, s.source, tuple(paths), s.parts_changed) for name, s in found.items()}
 
 
 @cache
@@ -416,10 +438,10 @@ def instance_of(  # noqa: PLR0913 - what can be asked of a scenario
     added = injected(uses, scene, seed, (*own, *(places or [scene.where] * len(events))))
     geometry = geometry_of(mine, design, hardware, len(added.scripts))
     prepare = prepared(mine, "prepare")
-    where = [mine.where("actors", mine.body.actors.index(actor), "script") for actor in mine.sorted_actors()]
+    where = [mine.where_of_script(actor) for actor in mine.sorted_actors()]
     scripts = tuple(script(a.script, n, where[n]) for n, a in enumerate(mine.sorted_actors()))
     scripts = (*scripts, *added.scripts)
-    where += [scene.where] * len(added.scripts) + [mine.where("prepare")] * len(prepare)
+    where += [scene.where] * len(added.scripts) + [mine.where_prepared] * len(prepare)
     for operations, there in zip((*scripts, *prepare), where, strict=True):
         check_operations(operations, there, gfns=geometry.gfns, vcpus=geometry.vcpus, actors=len(scripts))
     return Instance(

@@ -156,7 +156,7 @@ def _walked(setting: Setting, legs: Sequence[Leg], target: str, paths: Sequence[
         running = starter(setting, paths)()
     except UserError:
         return None
-    made = walk(running, legs)
+    made = walk(running, legs)  # one that leaves the model breaks something else
     return made if running.broken == target else None
 
 

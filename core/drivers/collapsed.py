@@ -430,7 +430,7 @@ def remember(
         put_item(effects, EFFECT_WORDS * effect + word, np.uint64(0))
     put_item(effect_lanes, first_lane + ROW_LANE, row_of(went, row))
     put_item(effect_lanes, first_lane + OUTCOME_LANE, outcome_of(went))
-    if went >= 0 and judge_move(w, number, actor(w, number)["program"], masks, search):
+    if (went >= 0 and judge_move(w, number, actor(w, number)["program"], masks, search)) or left_model(w, search):
         return FAILED
     changed: Word = np.uint64(0)
     if went != WAITED:

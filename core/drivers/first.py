@@ -51,6 +51,7 @@ def judge_first(p: Prepared) -> tuple[int, int]:
     """
     out, watches = np.zeros(2, np.int64), p.watches
     _judge_first(p.world.buffer, p.masks, watches.tags, watches.wanted, watches.conditions, watches.seen, out)
+    p.stay_inside("a rule about the first state")
     return int(out[0]), int(out[1])
 
 

@@ -13,7 +13,7 @@ from gmembench.core.errors import OutsideError, UserError
 from gmembench.core.footprints import footprints_in
 from gmembench.core.footprints.rows import targets_of
 from gmembench.core.jit import kernel
-from gmembench.core.layouts import OUTSIDE
+from gmembench.core.layouts import NESTED, OUTSIDE
 from gmembench.core.liveness import REGISTERS, first_values, live_registers
 from gmembench.core.locations import Masks, masks_of
 from gmembench.core.operations import OPERATION, PROGRAMS
@@ -76,7 +76,10 @@ def _copy_records(source: np.ndarray, target: np.ndarray) -> None:
 
 def told_outside(world: World, told: int, row: str) -> OutsideError:
     """What a row has used that is not there in a world, as its header tells it."""
-    array = list(SMALL.arrays)[(told & 0xFF) - 1]
+    number = told & 0xFF
+    if number == NESTED:
+        return outside("frames[...].spte", told >> 8, 2, row)
+    array = list(SMALL.arrays)[number - 1]
     return outside(array, told >> 8, world[f"{array}_n"], row)
 
 
@@ -147,11 +150,11 @@ class Prepared:
         self._check(operations)
         for op in operations:
             where = run_alone(self.world.buffer, self.rows, self.ways, self.entries, op.reshape(1), MOST_STEPS)
+            self.stay_inside(f"a row of {PROGRAMS[op['program']]}, which runs before,")
             if where >= 0:
                 row = self.code.info[where % len(self.rows)].name
                 waits = where < len(self.rows)
                 raise NeverEnds(int(op["actor"]), PROGRAMS[op["program"]], row, waits=waits)
-        self.stay_inside("a row that runs before")
         taken = np.array(self.taken)
         self.taken[:] = 0
         return taken

@@ -276,6 +276,7 @@ class Sampler:
         self.random[SCHEDULE] = mixed(seed & ALL_ONES) + first * GOLDEN & ALL_ONES
         self.prepared.taken[:] = 0
         self.prepared.watches.seen[:] = self._seen_first
+        self.work[: SMALL.state_at] = self._whole[: SMALL.state_at]  # a run before may have left the model
 
     def _on(self, *, by_priority: bool, judges: bool = True) -> int:
         p = self.prepared

@@ -26,7 +26,7 @@ from gmembench.core.drivers.moves import (
     make_move,
     settle_counts,
 )
-from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new
+from gmembench.core.drivers.search import STUCK_STATE, judge_move, judge_new, left_model
 from gmembench.core.drivers.sequential import OUTCOME_MASK
 from gmembench.core.drivers.watching import some_unseen, watch
 from gmembench.core.intrinsics.blocks import copy_words, count_ones
@@ -284,6 +284,10 @@ def sample_on(
                     )
                     if went != WAITED:
                         break
+                    if left_model(w, samples):
+                        put_item(made, n, choice)
+                        s["length"] = n + 1
+                        return FAILED
                     if begins:
                         restore_record(a, saved)
                     s["waits"] += 1

@@ -93,11 +93,9 @@ def left_model(w: Record, search: np.ndarray) -> bool:
 
 
 @inlined_part
-def judge_move(w: Record, number: int, program: int, masks: np.ndarray, search: np.ndarray) -> bool:
-    """Judge the use of a page, and the end of an operation. True if something does not hold, or left the model."""
+def broken_by_move(w: Record, number: int, program: int, masks: np.ndarray, search: np.ndarray) -> bool:
+    """Judge the use of a page, and the end of an operation. True if something does not hold."""
     a = actor(w, number)
-    if left_model(w, search):
-        return True
     if a["used"] != 0:
         search[0]["when"] = USE
         search[0]["found"] = judge_use(masks[USE], w, a, program)
@@ -111,19 +109,33 @@ def judge_move(w: Record, number: int, program: int, masks: np.ndarray, search: 
 
 
 @inlined_part
-def judge_new(w: Record, number: int, mask: int, masks: np.ndarray, search: np.ndarray) -> bool:
-    """Judge a state that was not seen before. True if something does not hold, or a rule left the model."""
+def judge_move(w: Record, number: int, program: int, masks: np.ndarray, search: np.ndarray) -> bool:
+    """Judge a move. True if something does not hold, or if the row or a rule left the model, which comes first."""
+    broken = broken_by_move(w, number, program, masks, search)
+    return left_model(w, search) or broken
+
+
+@inlined_part
+def broken_state(w: Record, number: int, mask: int, masks: np.ndarray, search: np.ndarray) -> bool:
+    """Judge a state that was not seen before. True if something does not hold."""
     a = actor(w, number)
     if mask != 0:
         search[0]["when"] = STATE
         search[0]["found"] = judge_state(mask, w, a, 0)
-        if search[0]["found"] != 0 or left_model(w, search):
+        if search[0]["found"] != 0:
             return True
     if a["row"] == IDLE and at_rest(w):
         search[0]["when"] = REST
         search[0]["found"] = judge_rest(masks[REST], w, a, 0)
         return search[0]["found"] != 0
     return False
+
+
+@inlined_part
+def judge_new(w: Record, number: int, mask: int, masks: np.ndarray, search: np.ndarray) -> bool:
+    """Judge a state that was not seen before. True if something does not hold, or a rule left the model."""
+    broken = broken_state(w, number, mask, masks, search)
+    return left_model(w, search) or broken
 
 
 @inlined_part
@@ -359,6 +371,9 @@ def search_on(  # noqa: PLR0911 - each reason to return stands where it is found
                 v = small_head_at(work, count * world_bytes)
                 went = make_move(v, choice, row, rows, ways, entries, operations, forces, force_rows, gates, gate_rows)
                 if went == WAITED:
+                    if left_model(v, search):
+                        note_failure(s, origin, choice)
+                        return FAILED
                     continue
                 if went != LEFT and judge_move(v, number, actor(v, number)["program"], masks, search):
                     note_failure(s, origin, choice)

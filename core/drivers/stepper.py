@@ -325,6 +325,7 @@ class Stepper:
         went = self._move(number << CHOICE_SHIFT | kind)
         if went == WAITED:
             at = int(self.world.arrays["actors"]["row"][number])
+            self.prepared.stay_inside(self.code.info[at].name)
             self.world.buffer[:] = before
             self._waiting.add(number)
             self.blocked += 1
@@ -343,12 +344,13 @@ class Stepper:
     def followers(self, state: np.ndarray) -> Iterator[np.ndarray]:
         """The settled states that one move leads to from a state; nothing is judged.
 
-        While it goes on the world is the one just made, and at the end it is `state`.
+        While it goes on the world is the one just made, and at the end it is `state`. Raises OutsideError.
         """
         buffer = self.world.buffer
         buffer[:] = state
         for choice in self._list():
             went = self._move(choice)
+            self.prepared.stay_inside("a row")
             if went != WAITED:
                 self._settle(choice >> CHOICE_SHIFT, judges=0)
                 yield buffer.copy()

@@ -12,7 +12,7 @@ from numba.core.typing.templates import AbstractTemplate, infer
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from gmembench.core.jit import INTERPRETED, WORD
-from gmembench.core.layouts import NOWHERE, OUTSIDE, Layout
+from gmembench.core.layouts import NESTED, NOWHERE, OUTSIDE, Layout
 from gmembench.core.rows import ROW
 from gmembench.core.views import Record, element_view, header_at_view, header_view, nested_view
 
@@ -119,27 +119,25 @@ def _element(builder: ir.IRBuilder, args: Sequence[ir.Value], owner: np.dtype, f
     return byte_pointer(builder, header, builder.add(start, builder.mul(index, WORD(item_bytes))))
 
 
-def _inside(
+def _inside(  # noqa: PLR0913, PLR0917 - operands of machine code
     builder: ir.IRBuilder,
-    args: Sequence[ir.Value],
+    header: ir.Value,
     layout: Layout,
-    array: str,
     pointer: ir.Value,
-    fits: ir.Value | None,
+    index: ir.Value,
+    length: ir.Value,
+    code: int,
 ) -> ir.Value:
-    """The pointer to an element; in a small world, where programs are edited, to nowhere if it lies outside its array.
+    """The pointer to an element; in a small world a pointer to nowhere, if the index lies outside.
 
-    Records in a wide world are used unasked, as asking costs time: nothing edited runs there.
+    `code`: what the header then says beside the index. Records in a wide world are used unasked, for asking costs time,
+    and only plans of the package are edited there.
     """
     if OUTSIDE not in (layout.header.names or ()):
         return pointer
-    header, index = args[:2]
-    length = read_field(builder, header, layout.header, f"{array}_n")
-    wrong = builder.icmp_unsigned(">=", index, length)
-    wrong = wrong if fits is None else builder.or_(wrong, builder.not_(fits))
     asked = builder.basic_block
-    with builder.if_then(wrong, likely=False):
-        told = builder.or_(builder.shl(index, WORD(8)), WORD(list(layout.arrays).index(array) + 1))
+    with builder.if_then(builder.icmp_unsigned(">=", index, length), likely=False):
+        told = builder.or_(builder.shl(index, WORD(8)), WORD(code))
         field = field_pointer(builder, header, layout.header, OUTSIDE)
         builder.store(builder.trunc(told, ir.IntType(32)), field, align=1)
         nowhere = byte_pointer(builder, header, WORD(int(layout.header.fields[NOWHERE][1])))  # type: ignore[index]
@@ -148,6 +146,13 @@ def _inside(
     found.add_incoming(pointer, asked)
     found.add_incoming(nowhere, noted)
     return found
+
+
+def _asked_element(builder: ir.IRBuilder, args: Sequence[ir.Value], layout: Layout, array: str) -> ir.Value:
+    """Byte pointer to element args[1] of an array of the world with header args[0], if it is there."""
+    pointer = _element(builder, args, layout.header, f"{array}_at", layout.arrays[array].itemsize)
+    length = read_field(builder, args[0], layout.header, f"{array}_n")
+    return _inside(builder, args[0], layout, pointer, args[1], length, list(layout.arrays).index(array) + 1)
 
 
 def element_getter(layouts: Sequence[Layout], array: str, *, known: bool = False) -> Callable[[Record, int], Record]:
@@ -165,8 +170,10 @@ def element_getter(layouts: Sequence[Layout], array: str, *, known: bool = False
         element, element_type = layout.arrays[array], record_type(layout, layout.arrays[array])
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            pointer = _element(builder, args, layout.header, f"{array}_at", element.itemsize)
-            pointer = pointer if known else _inside(builder, args, layout, array, pointer, None)
+            if known:
+                pointer = _element(builder, args, layout.header, f"{array}_at", element.itemsize)
+            else:
+                pointer = _asked_element(builder, args, layout, array)
             return builder.bitcast(pointer, context.get_value_type(element_type))
 
         return element_type(header, types.int64), codegen
@@ -215,10 +222,10 @@ def nested_getter(layouts: Sequence[Layout], array: str, field: str) -> Callable
         inner_type = record_type(layout, inner)
 
         def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            pointer = _element(builder, args[:2], layout.header, f"{array}_at", element.itemsize)
+            pointer = _asked_element(builder, args[:2], layout, array)
             offset = builder.add(WORD(inside), builder.mul(args[2], WORD(inner.itemsize)))
-            fits = builder.icmp_unsigned("<", args[2], WORD(element[field].shape[0]))
-            pointer = _inside(builder, args, layout, array, byte_pointer(builder, pointer, offset), fits)
+            pointer, length = byte_pointer(builder, pointer, offset), WORD(element[field].shape[0])
+            pointer = _inside(builder, args[0], layout, pointer, args[2], length, NESTED)
             return builder.bitcast(pointer, context.get_value_type(inner_type))
 
         return inner_type(header, types.int64, types.int64), codegen
