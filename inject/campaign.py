@@ -383,6 +383,10 @@ def silent(tally: Tally, seconds: float) -> None:
     """Tell nothing."""
 
 
+INTERRUPTED = "an interrupt"
+"""Why a campaign has stopped that the user ended."""
+
+
 def run_campaign(
     instance: Instance,
     orders: Orders,
@@ -393,15 +397,20 @@ def run_campaign(
 ) -> Campaign:
     """Make schedules until time is up, all are made, enough failures were found, or the user interrupts.
 
-    `edits`: what made the design out of the shipped one of its name. An interrupted campaign tells what it has.
+    `edits`: what made the design out of the shipped one of its name. An interrupted campaign tells what it has. Raises
+    KeyboardInterrupt if that is nothing.
     """
     work = Work(instance, orders)
     for batch in range(min(BASELINE_EVERY, -(-orders.schedules // orders.batch))):
         work.sampler(orders.strategy_of(batch)).run(1)  # compiles, and finds mistakes, before anybody else is started
     if orders.workers == 1:
-        return _alone(work, progress)
-    setting = msgspec.json.encode(setting_of(instance, edits=edits, paths=paths))
-    return _together(instance, orders, setting, tuple(paths), progress)
+        done = _alone(work, progress)
+    else:
+        setting = msgspec.json.encode(setting_of(instance, edits=edits, paths=paths))
+        done = _together(instance, orders, setting, tuple(paths), progress)
+    if done.stopped == INTERRUPTED and done.tally.schedules == 0:
+        raise KeyboardInterrupt
+    return done
 
 
 def _alone(work: Work, progress: Progress) -> Campaign:
@@ -415,7 +424,7 @@ def _alone(work: Work, progress: Progress) -> Campaign:
                 stopped = _why(orders, enough)
                 break
     except KeyboardInterrupt:
-        stopped = "an interrupt"
+        stopped = INTERRUPTED
     return Campaign(work.instance, orders, tally, time.perf_counter() - started, stopped)
 
 
@@ -442,7 +451,7 @@ def _together(
                     stopped = _why(orders, enough)
                     break
         except KeyboardInterrupt:
-            stopped = "an interrupt"
+            stopped = INTERRUPTED
         finally:
             stop.set()
             for future in running:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from gmembench.core.errors import UserError
+from gmembench.core.operations import PROGRAMS
 from gmembench.core.programs import Design, Hardware, Program, Row, assemble, steps_by_name, with_hardware
 from gmembench.core.rows import OPERANDS
 
@@ -185,6 +186,9 @@ def _targets(edit: Edit, programs: Programs, name: str) -> dict[str, str]:
 
 def _partner(edit: Edit, program: Program, name: str) -> str:
     """Another row or phase of the same program."""
+    owner = name.partition(".")[0]
+    if owner in PROGRAMS and owner != program.name:
+        raise edit.refused(f"{name!r} is of another program than {program.name}", f"name a row of {program.name}")
     return _short(program, _one(edit, (program,), name.removeprefix("*.")))
 
 

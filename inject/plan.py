@@ -26,10 +26,10 @@ from gmembench.inject.scenario import (
     Scenario,
     Strict,
     WorldPart,
+    check_scenario,
     instance_of,
     load_scenarios,
 )
-from gmembench.inject.script import script
 from gmembench.inject.toml_file import Source, read
 
 FOLDER = Path(__file__).resolve().parent / "plans"
@@ -145,9 +145,9 @@ class Plan:
             hardware=(body.hardware,),
             sometimes=(),
         )
-        for position, actor in enumerate(body.actors):
-            script(actor.script, 0, self.where("actors", position, "script"))
-        return Scenario(self.name, own, self.source, tuple(paths))
+        made = Scenario(self.name, own, self.source, tuple(paths))
+        check_scenario(made)
+        return made
 
     def panel(self, paths: Sequence[Path] = ()) -> Panel:
         """The invariants that are judged."""

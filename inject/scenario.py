@@ -306,7 +306,7 @@ def _both(first: Change, second: Change) -> Change:
     )
 
 
-def _check(scenario: Scenario) -> None:
+def check_scenario(scenario: Scenario) -> None:
     """Refuse what no design could run: names twice, bad operations, actors that are not there."""
     source, names = scenario.source, scenario.actors
     for position, actor in enumerate(scenario.body.actors):
@@ -364,7 +364,7 @@ def read_scenario(path: Path) -> list[Scenario]:
     """The scenario of a file, and its variants. Raises UserError with file, line and key."""
     body, source = read(path, Body)
     scenario = Scenario(path.stem, body, source)
-    _check(scenario)
+    check_scenario(scenario)
     return _variants(scenario)
 
 
@@ -407,6 +407,16 @@ def _elsewhere(state: State, code: Code) -> str:
     return "" if here else state.why
 
 
+def _check_operation(text: str, made: np.ndarray, where: str, shape: Geometry, actors: int) -> None:
+    """Refuse an operation that the world cannot run, as it was written."""
+    try:
+        check_operations(made.reshape(1), where, gfns=shape.gfns, vcpus=shape.vcpus, actors=actors)
+    except UserError as fault:
+        what = fault.what.replace("operation 0 has", f"{text!r} has")
+        gfns = "gfn 0" if shape.gfns == 1 else f"gfns 0 to {shape.gfns - 1}"
+        raise UserError(what, where, f"mend the operation; the guest has {gfns}") from fault
+
+
 def instance_of(  # noqa: PLR0913 - what can be asked of a scenario
     scenario: Scenario,
     design: Design,
@@ -442,8 +452,12 @@ def instance_of(  # noqa: PLR0913 - what can be asked of a scenario
     scripts = tuple(script(a.script, n, where[n]) for n, a in enumerate(mine.sorted_actors()))
     scripts = (*scripts, *added.scripts)
     where += [scene.where] * len(added.scripts) + [mine.where_prepared] * len(prepare)
-    for operations, there in zip((*scripts, *prepare), where, strict=True):
-        check_operations(operations, there, gfns=geometry.gfns, vcpus=geometry.vcpus, actors=len(scripts))
+    texts = [actor.script for actor in mine.sorted_actors()]
+    texts += [tuple(f"operation {at}" for at in range(len(made))) for made in added.scripts]
+    texts += [(text,) for text in mine.body.prepare]
+    for operations, there, asked in zip((*scripts, *prepare), where, texts, strict=True):
+        for text, made in zip(asked, operations, strict=True):
+            _check_operation(text, made, there, geometry, len(scripts))
     return Instance(
         code,
         geometry,

@@ -16,7 +16,7 @@ from gmembench.core.drivers.sampling import sample
 from gmembench.core.errors import UserError
 from gmembench.core.jit import INTERPRETED
 from gmembench.inject import campaign
-from gmembench.inject.campaign import Campaign, Less, Orders, Tally, less_of, run_campaign
+from gmembench.inject.campaign import Campaign, Less, Orders, Tally, Work, less_of, run_campaign
 from gmembench.inject.corpus import corpus, keep
 from gmembench.inject.failure import read_failure
 from gmembench.inject.recording import record
@@ -186,6 +186,17 @@ def test_an_interrupt_ends_it_with_what_it_has() -> None:
         signal.signal(signal.SIGINT, before)
     assert done.stopped == "an interrupt"
     assert done.tally.schedules >= told_of[0] > 0
+
+
+def test_an_interrupt_before_the_first_batch_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was looked at, so that nothing is told as not found."""
+
+    def interrupted(work: Work, batches: object, seconds: float) -> Tally:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Work, "make", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_campaign(sound(), orders(schedules=10**9))
 
 
 def test_different_failures_are_kept() -> None:

@@ -112,7 +112,9 @@ def test_rows_and_phases_are_exchanged() -> None:
 
 def test_rows_of_different_programs_are_not_exchanged() -> None:
     """The second row of an edit is looked for in the program of the first."""
-    assert "no row or phase 'punch.remove_folio'" in refusal("swap access.fault.set_spte,punch.remove_folio")
+    assert "'punch.remove_folio' is of another program than access" in refusal(
+        "swap access.fault.set_spte,punch.remove_folio"
+    )
 
 
 def test_an_outcome_leads_elsewhere() -> None:
@@ -197,6 +199,8 @@ def test_edits_follow_one_another() -> None:
         ("move punch.end,before=punch.end.lock_mmu", "cannot be moved before itself"),
         ("swap access.fault.check_slot", "write it as `swap A,B`"),
         ("insert fault.precheck_stale", "says no place"),
+        ("swap punch.start.zap,access.fault.lock_mmu", "'access.fault.lock_mmu' is of another program than punch"),
+        ("move access.fault.set_spte,after=punch.start.zap", "'punch.start.zap' is of another program than access"),
     ],
 )
 def test_mistakes_are_told_with_a_mend(text: str, told: str) -> None:
