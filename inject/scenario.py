@@ -281,15 +281,15 @@ class Scenario:
 def _variants(scenario: Scenario) -> list[Scenario]:
     found = [scenario]
     for name, variant in scenario.body.variants.items():
-        made = scenario.changed(variant).body
+        changed = scenario.changed(variant)
+        made = changed.body
         designs = {**made.designs}
         for design, change in variant.designs.items():
             designs[design] = _both(designs.get(design, Change()), change)
         body = msgspec.structs.replace(
             made, doc=variant.doc, designs=designs, sometimes=(*made.sometimes, *variant.sometimes), variants={}
         )
-        parts = scenario.changed(variant).parts_changed
-        found.append(Scenario(f"{scenario.name}-{name}", body, scenario.source, changed=parts))
+        found.append(Scenario(f"{scenario.name}-{name}", body, scenario.source, changed=changed.parts_changed))
     return found
 
 
@@ -448,11 +448,12 @@ def instance_of(  # noqa: PLR0913 - what can be asked of a scenario
     added = injected(uses, scene, seed, (*own, *(places or [scene.where] * len(events))))
     geometry = geometry_of(mine, design, hardware, len(added.scripts))
     prepare = prepared(mine, "prepare")
-    where = [mine.where_of_script(actor) for actor in mine.sorted_actors()]
-    scripts = tuple(script(a.script, n, where[n]) for n, a in enumerate(mine.sorted_actors()))
+    actors = mine.sorted_actors()
+    where = [mine.where_of_script(actor) for actor in actors]
+    scripts = tuple(script(a.script, n, where[n]) for n, a in enumerate(actors))
     scripts = (*scripts, *added.scripts)
     where += [scene.where] * len(added.scripts) + [mine.where_prepared] * len(prepare)
-    texts = [actor.script for actor in mine.sorted_actors()]
+    texts = [actor.script for actor in actors]
     texts += [tuple(f"operation {at}" for at in range(len(made))) for made in added.scripts]
     texts += [(text,) for text in mine.body.prepare]
     for operations, there, asked in zip((*scripts, *prepare), where, texts, strict=True):
